@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// What every command is handed: where things are, how to talk, and when to stop.
+
+import { cacheDirs, kernelDirs, rootDir, type CacheDirs, type KernelDirs } from './paths.js'
+import type { Step } from './runner.js'
+import { runPlan } from './runner.js'
+import { Ui } from './ui/ui.js'
+
+export interface GlobalOptions {
+  json?: boolean
+  dryRun?: boolean
+  verbose?: boolean
+  quiet?: boolean
+}
+
+export interface Context {
+  ui: Ui
+  signal: AbortSignal
+  options: GlobalOptions
+  root: string
+  dirs: KernelDirs
+  cache: CacheDirs
+  /** Carries a plan out; with --dry-run prints it instead and returns false. */
+  run(steps: readonly Step[]): Promise<boolean>
+}
+
+export function makeContext(options: GlobalOptions, signal: AbortSignal, ui: Ui = new Ui(options)): Context {
+  const root = rootDir()
+  return {
+    ui,
+    signal,
+    options,
+    root,
+    dirs: kernelDirs(root),
+    cache: cacheDirs(),
+    async run(steps) {
+      await runPlan(steps, { ui, signal, dryRun: options.dryRun ?? false })
+      return !options.dryRun
+    },
+  }
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+// Makes the tree that is built: the pristine base with the patches applied without fuzz and
+// the overlay laid in. Afterwards only files whose contents changed are touched, so that make
+// rebuilds no more than it must. It never writes into the base.
+
+import { chmod, copyFile, lstat, mkdir, mkdtemp, readFile, readdir, rename, rm, unlink, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { exists, hashDir, listFiles, makeWhole, sha256Text, withLock } from '../cache.js'
+import { formatCommand, runCommand, type Command } from '../command.js'
+import { MachineryError, UsageError } from '../errors.js'
+import type { CacheDirs, KernelDirs } from '../paths.js'
+import type { KernelSource } from './source.js'
+
+export interface KernelTree {
+  /** Names the contents: base, patches and overlay. */
+  key: string
+  dir: string
+}
+
+/** Written last and removed first: a tree with it is whole. */
+const STAMP = '.kmho-tree.json'
+
+interface Stamp {
+  key: string
+  /** Key of the base that it was made from. */
+  base: string
+  /** Every file that differs from the base. */
+  files: string[]
+}
+
+/** The files of the series, in the order in which they are applied. */
+export async function listPatches(dir: string): Promise<string[]> {
+  const names = await readdir(dir).catch(() => [])
+  return names.filter((name) => /^\d{4}-.*\.patch$/.test(name)).sort()
+}
+
+/** The paths of the existing files that a patch changes, as its `---` and `+++` lines name them. */
+export function patchedFiles(patch: string): string[] {
+  const files = new Set<string>()
+  for (const match of patch.matchAll(/^(?:---|\+\+\+) (?:a|b)\/(\S+)/gm)) files.add(match[1] as string)
+  return [...files].sort()
+}
+
+export async function treeKey(source: Pick<KernelSource, 'key'>, dirs: KernelDirs, stock: boolean): Promise<string> {
+  if (stock) return sha256Text('stock', source.key)
+  return sha256Text(source.key, await hashDir(dirs.patches), await hashDir(dirs.overlay))
+}
+
+export function patchCommand(dir: string, patch: string): Command {
+  return { file: 'patch', args: ['-p1', '--fuzz=0', '--no-backup-if-mismatch', '--forward', '--batch', '--directory', dir, '--input', patch] }
+}
+
+/** What `patch` said, as one line: the file and the hunk that it rejected. */
+export function describeReject(output: string): string {
+  let file = 'an unknown file'
+  for (const line of output.split('\n')) {
+    const named = /^(?:checking|patching) file '?([^']+?)'?(?: \(.*\))?$/.exec(line)
+    if (named) file = named[1] as string
+    const failed = /^Hunk #(\d+) FAILED at (\d+)/.exec(line)
+    if (failed) return `hunk ${failed[1]} rejected in ${file} at line ${failed[2]}`
+    const skipped = /^(\d+) out of (\d+) hunks? (?:ignored|FAILED)/.exec(line)
+    if (skipped) return `${skipped[0]} in ${file}`
+    if (/can't find file to patch|No file to patch/.test(line)) return 'a file that the patch changes is not in the tree'
+  }
+  return output.split('\n').find((line) => line.trim()) ?? 'patch failed without a word'
+}
+
+/**
+ * Applies the series to copies of just the files that it touches, in `work`. Returns their
+ * names. Throws naming the patch, file and hunk that was rejected.
+ */
+export async function applySeries(base: string, patchDir: string, work: string, signal: AbortSignal): Promise<string[]> {
+  const patches = await listPatches(patchDir)
+  const touched = new Set<string>()
+  for (const name of patches) for (const file of patchedFiles(await readFile(join(patchDir, name), 'utf8'))) touched.add(file)
+  for (const file of touched) {
+    if (!(await exists(join(base, file)))) continue
+    await mkdir(join(work, dirname(file)), { recursive: true })
+    await copyFile(join(base, file), join(work, file))
+    await chmod(join(work, file), 0o644)
+  }
+  for (const name of patches) {
+    const command = patchCommand(work, join(patchDir, name))
+    const { exitCode, stdout, stderr } = await runCommand(command, { signal, accept: [1] })
+    if (exitCode !== 0) {
+      throw new UsageError({ expected: `${name} to apply without fuzz to ${base}`, found: describeReject(`${stdout}\n${stderr}`), mend: 'the patches do not fit this base; choose another with --source' })
+    }
+    if (/with fuzz/.test(stdout)) throw new MachineryError(`\`${formatCommand(command)}\` applied with fuzz`)
+  }
+  return [...touched].sort()
+}
+
+async function readStamp(dir: string): Promise<Stamp | undefined> {
+  const text = await readFile(join(dir, STAMP), 'utf8').catch(() => undefined)
+  return text === undefined ? undefined : (JSON.parse(text) as Stamp)
+}
+
+/** Gives `to` the contents of `from` unless it has them; through a rename, as `to` may be a hard link into the base. */
+async function putFile(from: string, to: string): Promise<boolean> {
+  const data = await readFile(from)
+  const old = await readFile(to).catch(() => undefined)
+  if (old?.equals(data)) return false
+  await mkdir(dirname(to), { recursive: true })
+  const partial = `${to}.kmho-partial`
+  await writeFile(partial, data)
+  await chmod(partial, (await lstat(from)).mode & 0o777)
+  await rename(partial, to)
+  return true
+}
+
+export function treeDir(cache: CacheDirs, source: Pick<KernelSource, 'id'>): string {
+  return join(cache.trees, source.id)
+}
+
+export interface PrepareTreeOptions {
+  source: KernelSource
+  dirs: KernelDirs
+  cache: CacheDirs
+  /** The base as it is, with nothing of ours. */
+  stock: boolean
+  signal: AbortSignal
+}
+
+/** The tree in the cache, brought up to date. Returns it with how many files changed. */
+export async function prepareTree(options: PrepareTreeOptions): Promise<KernelTree & { changed: number }> {
+  const { source, dirs, cache, signal } = options
+  const key = await treeKey(source, dirs, options.stock)
+  if (options.stock) return { key, dir: source.dir, changed: 0 }
+  const dir = treeDir(cache, source)
+  return withLock(`${dir}.lock`, signal, async () => {
+    const stamp = (await exists(dir)) ? await readStamp(dir) : undefined
+    if (stamp?.key === key) return { key, dir, changed: 0 }
+    await mkdir(cache.tmp, { recursive: true })
+    const work = await mkdtemp(join(cache.tmp, `patch-${process.pid}-`))
+    try {
+      const patched = await applySeries(source.dir, dirs.patches, work, signal)
+      const overlay = await listFiles(dirs.overlay)
+      const clash = overlay.find((file) => patched.includes(file))
+      if (clash) throw new MachineryError({ expected: 'a file to be either patched or in the overlay', found: `${clash} in both` })
+      // Without a stamp an earlier sync was cut short, and which files it changed is not known.
+      if (!stamp) {
+        await makeWhole(dir, async (partial) => void (await runCommand({ file: 'cp', args: ['-al', '--no-preserve=ownership', source.dir, partial] }, { signal })))
+      } else {
+        await rm(join(dir, STAMP), { force: true })
+        if (stamp.base !== source.key) {
+          const ours = [STAMP, ...new Set([...patched, ...overlay, ...stamp.files])]
+          const args = ['-a', '--delete', ...ours.map((file) => `--exclude=/${file}`), `${source.dir}/`, `${dir}/`]
+          await runCommand({ file: 'rsync', args }, { signal })
+        }
+      }
+      let changed = 0
+      for (const file of patched) {
+        if (await exists(join(work, file))) changed += Number(await putFile(join(work, file), join(dir, file)))
+        else await rm(join(dir, file), { force: true })
+      }
+      for (const file of overlay) changed += Number(await putFile(join(dirs.overlay, file), join(dir, file)))
+      const ours = new Set([...patched, ...overlay])
+      for (const file of stamp?.files ?? []) {
+        if (ours.has(file)) continue
+        changed++
+        if (await exists(join(source.dir, file))) await putFile(join(source.dir, file), join(dir, file))
+        else await unlink(join(dir, file)).catch(() => {})
+      }
+      await writeFile(join(dir, STAMP), JSON.stringify({ key, base: source.key, files: [...ours].sort() } satisfies Stamp))
+      return { key, dir, changed }
+    } finally {
+      await rm(work, { recursive: true, force: true })
+    }
+  })
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+// The command line: options, commands, and how the program ends. Each command's work is in
+// its own file; nothing here knows how it is done.
+
+import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { makeContext, type Context, type GlobalOptions } from './context.js'
+import { describeError, ExitCode, InterruptedError } from './errors.js'
+import { rootDir } from './paths.js'
+import { Ui } from './ui/ui.js'
+import { doctor } from './commands/doctor.js'
+import { kernelBuild } from './commands/kernel-build.js'
+
+type Action = (context: Context) => Promise<ExitCode>
+
+function positive(text: string): number {
+  const value = Number(text)
+  if (!Number.isInteger(value) || value <= 0) throw new InvalidArgumentError('expected a whole number above 0.')
+  return value
+}
+
+/** The parser. `act` is given the action of the command that was named. */
+export function makeProgram(act: (action: Action, options: GlobalOptions) => void): Command {
+  const version = (JSON.parse(readFileSync(join(rootDir(), 'package.json'), 'utf8')) as { version: string }).version
+  const program = new Command('kmho')
+    .description('Memory that outlives the kernel: builds the kernels, boots them, and proves it.')
+    .version(version)
+    .option('--json', 'print one JSON object at the end, and nothing else, to the standard output')
+    .option('--dry-run', 'print what would be run, and run nothing')
+    .option('--verbose', 'show every command and its output')
+    .option('--quiet', 'show results and errors only')
+    .exitOverride()
+    .configureOutput({ writeErr: () => {} })
+  const global = (): GlobalOptions => program.opts<GlobalOptions>()
+  const on = (command: Command, action: (context: Context, command: Command) => Promise<ExitCode>): void => {
+    command.action(() => act((context) => action(context, command), global()))
+  }
+
+  on(
+    program.command('doctor').description('say what this machine lacks').option('--fix', 'install it'),
+    (context, command) => doctor(command.opts(), context),
+  )
+
+  const kernel = program.command('kernel').description('the kernel: build it, check it, export it')
+  on(
+    kernel
+      .command('build')
+      .description('build a kernel with the call')
+      .option('--arch <arch>', 'x86_64 or arm64; otherwise that of this machine')
+      .option('--flavor <flavor>', 'default, stock or debug', 'default')
+      .option('--source <path>', 'your own tarball or tree of Linux')
+      .option('--mirror <url>', "top of a mirror of upstream's release folder")
+      .option('--jobs <n>', 'how many to make at once', positive),
+    (context, command) => kernelBuild(command.opts(), context),
+  )
+  return program
+}
+
+/** Commander prints several lines for a wrong option; one is enough. */
+function usageLine(error: CommanderError): string {
+  return `${error.message.replace(/^error: /, '').replace(/\n+/g, ' ')}; \`kmho --help\` lists what there is`
+}
+
+/** Runs the command line to its end and returns the exit code. */
+export async function main(argv: readonly string[]): Promise<number> {
+  const abort = new AbortController()
+  const stop = (): void => {
+    if (!abort.signal.aborted) process.stderr.write('\n')
+    abort.abort(new InterruptedError())
+  }
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, stop)
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    // `kmho ... | head`: nobody reads any more.
+    if (error.code === 'EPIPE') stop()
+  })
+  let chosen: { action: Action; options: GlobalOptions } | undefined
+  const program = makeProgram((action, options) => {
+    chosen = { action, options }
+  })
+  try {
+    await program.parseAsync([...argv])
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    if (error.exitCode === 0) return ExitCode.ok
+    new Ui().error(error.code === 'commander.help' ? 'expected a command, found none; `kmho --help` lists what there is' : usageLine(error))
+    return ExitCode.usage
+  }
+  if (!chosen) return ExitCode.ok
+  const ui = new Ui(chosen.options)
+  try {
+    return await chosen.action(makeContext(chosen.options, abort.signal, ui))
+  } catch (error) {
+    const { text, exitCode } = abort.signal.aborted ? describeError(new InterruptedError()) : describeError(error)
+    ui.error(text)
+    return exitCode
+  } finally {
+    for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(name, stop)
+  }
+}
