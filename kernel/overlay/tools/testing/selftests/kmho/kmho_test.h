@@ -1,0 +1,1047 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the tests of kmho(2) share: the call, a pattern to fill memory with, a
+ * look at the caller's own page tables, and the runner of test cases.
+ *
+ * Each case runs in a process of its own, so that it may exit, be killed, or
+ * stay behind until the kexec. Nothing but memory that was handed over gets
+ * from one stage to the next: keys, addresses and seeds are in the code.
+ *
+ * A program's stages:
+ *   (none)	what can be seen without a kexec
+ *   before	run it, then kexec
+ *   after	run it in the kernel that was booted so
+ *   again	run it in the kernel after the next kexec
+ *   control	in place of before and after, with kho=off or after a plain boot
+ * A second argument names the cases to run, by a part of their title.
+ */
+#ifndef __KMHO_TEST_H
+#define __KMHO_TEST_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/swap.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/kmho.h>
+
+#include "kselftest.h"
+
+#ifndef __NR_kmho
+#define __NR_kmho	473
+#endif
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE	0x100000
+#endif
+#ifndef MADV_COLD
+#define MADV_COLD		20
+#endif
+#ifndef MADV_PAGEOUT
+#define MADV_PAGEOUT		21
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE	23
+#endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE		25
+#endif
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL	102
+#endif
+
+/* The errno of a system call that the kernel does not have */
+#define KT_NO_CALL	38
+
+/* An unprivileged user, and another */
+#define KT_USER		1234
+#define KT_OTHER	4321
+
+/* Emulated machines with a debug kernel are slow; a hang is not a matter of seconds */
+#define KT_TIMEOUT_S	300
+
+struct kt_case {
+	const char *title;
+	void (*now)(void);
+	void (*before)(void);
+	void (*after)(void);
+	void (*again)(void);
+	void (*control)(void);
+};
+
+/* Shared between the runner and the process of a case */
+struct kt_shared {
+	bool ready;
+	char reason[400];
+};
+
+static struct kt_shared *kt_shared;
+static unsigned long kt_page = 4096;
+/* Sets one program's keys apart from another's; the program says which */
+static unsigned long kt_program;
+
+static inline int kmho(unsigned int opcode, void *op)
+{
+	return syscall(__NR_kmho, opcode, op);
+}
+
+/* The key of a program's nth record */
+static inline unsigned long kt_key(unsigned long n)
+{
+	return 0x6b6d686f00000000UL | kt_program << 24 | n;
+}
+
+/* Where a program's nth mapping goes; 4 GiB each, within 39 bits of address */
+static inline unsigned long kt_addr(unsigned long n)
+{
+	return 0x1000000000UL + (n << 32);
+}
+
+static inline void *kt_ptr(unsigned long addr)
+{
+	return (void *)addr;
+}
+
+/* ---- verdicts ---- */
+
+static __noreturn inline void kt_die(const char *file, int line, const char *what)
+{
+	int saved = errno;
+	const char *slash = strrchr(file, '/');
+
+	printf("# %s:%d: [%d] not so: %s (errno %d, %s)\n", slash ? slash + 1 : file,
+	       line, getpid(), what, saved, strerror(saved));
+	fflush(stdout);
+	_exit(KSFT_FAIL);
+}
+
+#define must(cond) do {							\
+	if (!(cond))							\
+		kt_die(__FILE__, __LINE__, #cond);			\
+} while (0)
+
+/* The call fails, with this errno and no other */
+#define must_fail(err, call) do {					\
+	errno = 0;							\
+	if ((long)(call) != -1 || errno != (err))			\
+		kt_die(__FILE__, __LINE__, #call " fails with " #err);	\
+} while (0)
+
+static __noreturn __printf(1, 2) inline void kt_skip(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(kt_shared->reason, sizeof(kt_shared->reason), fmt, args);
+	va_end(args);
+	fflush(stdout);
+	_exit(KSFT_SKIP);
+}
+
+/* The case has passed, and its process goes on until the machine is rebooted */
+static inline void kt_ready(void)
+{
+	int fd = open("/dev/null", O_RDWR);
+
+	fflush(stdout);
+	if (fd >= 0) {
+		dup2(fd, 0);
+		dup2(fd, 1);
+		dup2(fd, 2);
+		close(fd);
+	}
+	__atomic_store_n(&kt_shared->ready, true, __ATOMIC_RELEASE);
+}
+
+static __noreturn inline void kt_stay(void)
+{
+	kt_ready();
+	while (true)
+		pause();
+}
+
+/* ---- processes ---- */
+
+static inline pid_t kt_fork(void)
+{
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	must(pid >= 0);
+	return pid;
+}
+
+/* Waits; returns the exit status, or 128 and the signal that ended it */
+static inline int kt_wait(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) != pid)
+		must(errno == EINTR);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* Runs @fn in a process of its own; what does not hold there does not hold here */
+static inline void kt_run(void (*fn)(void *arg), void *arg)
+{
+	pid_t pid = kt_fork();
+
+	if (!pid) {
+		fn(arg);
+		fflush(stdout);
+		_exit(0);
+	}
+	must(kt_wait(pid) == 0);
+}
+
+static inline void kt_become(uid_t uid)
+{
+	must(!setgroups(0, NULL));
+	must(!setresgid(uid, uid, uid));
+	must(!setresuid(uid, uid, uid));
+	/* or /proc/self would stay root's */
+	must(!prctl(PR_SET_DUMPABLE, 1));
+}
+
+struct kt_as {
+	uid_t uid;
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+static inline void kt_do_as(void *arg)
+{
+	struct kt_as *as = arg;
+
+	kt_become(as->uid);
+	as->fn(as->arg);
+}
+
+static inline void kt_run_as(uid_t uid, void (*fn)(void *arg), void *arg)
+{
+	struct kt_as as = { .uid = uid, .fn = fn, .arg = arg };
+
+	kt_run(kt_do_as, &as);
+}
+
+static inline bool kt_is_root(void)
+{
+	return !geteuid();
+}
+
+static inline void kt_need_root(void)
+{
+	if (!kt_is_root())
+		kt_skip("needs root");
+}
+
+/* ---- small files ---- */
+
+static inline bool kt_write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = write(fd, text, strlen(text));
+	close(fd);
+	return n == (ssize_t)strlen(text);
+}
+
+static inline bool kt_read_file(const char *path, char *buf, size_t size)
+{
+	int fd = open(path, O_RDONLY);
+	size_t have = 0;
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	while (have < size - 1) {
+		n = read(fd, buf + have, size - 1 - have);
+		if (n <= 0)
+			break;
+		have += n;
+	}
+	close(fd);
+	buf[have] = 0;
+	return true;
+}
+
+/* A number, in KiB where the file says so, after "name:" in a file of such lines */
+static inline long kt_field(const char *path, const char *name)
+{
+	static char buf[16384];
+	char *at = buf;
+	size_t len = strlen(name);
+
+	if (!kt_read_file(path, buf, sizeof(buf)))
+		return -1;
+	while (at) {
+		if (!strncmp(at, name, len) && at[len] == ':')
+			return strtol(at + len + 1, NULL, 10);
+		at = strchr(at, '\n');
+		if (at)
+			at++;
+	}
+	return -1;
+}
+
+static inline long kt_meminfo(const char *name)
+{
+	return kt_field("/proc/meminfo", name);
+}
+
+static inline __u64 kt_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+/* ---- the pattern ---- */
+
+static inline __u64 kt_mix(__u64 x)
+{
+	x += 0x9e3779b97f4a7c15ULL;
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+	return x ^ (x >> 31);
+}
+
+/* Word @i of the pattern of @seed; never 0, which is what a lost page reads as */
+static inline __u64 kt_word(__u64 seed, __u64 i)
+{
+	return kt_mix(seed * 0x100000001b3ULL + i) | 1;
+}
+
+/* Fills pages [@first, @first + @nr) of the mapping at @base */
+static inline void kt_fill(unsigned long base, unsigned long first, unsigned long nr, __u64 seed)
+{
+	__u64 *words = kt_ptr(base);
+	unsigned long per_page = kt_page / sizeof(*words);
+	unsigned long i;
+
+	for (i = first * per_page; i < (first + nr) * per_page; i++)
+		words[i] = kt_word(seed, i);
+}
+
+/* What was filled as pages [@first, ...) at another base is seen at @base now */
+static inline bool kt_same_from(unsigned long base, unsigned long first, unsigned long nr,
+				__u64 seed, unsigned long pattern_first)
+{
+	const __u64 *words = kt_ptr(base);
+	unsigned long per_page = kt_page / sizeof(*words);
+	unsigned long i;
+	__u64 want;
+
+	for (i = 0; i < nr * per_page; i++) {
+		want = kt_word(seed, pattern_first * per_page + i);
+		if (words[first * per_page + i] != want) {
+			printf("# page %lu of %#lx, word %lu: %#llx, not %#llx\n",
+			       first + i / per_page, base, i % per_page,
+			       (unsigned long long)words[first * per_page + i],
+			       (unsigned long long)want);
+			return false;
+		}
+	}
+	return true;
+}
+
+static inline bool kt_same(unsigned long base, unsigned long first, unsigned long nr, __u64 seed)
+{
+	return kt_same_from(base, first, nr, seed, first);
+}
+
+static inline bool kt_zero(unsigned long base, unsigned long first, unsigned long nr)
+{
+	const __u64 *words = kt_ptr(base);
+	unsigned long per_page = kt_page / sizeof(*words);
+	unsigned long i;
+
+	for (i = first * per_page; i < (first + nr) * per_page; i++) {
+		if (words[i]) {
+			printf("# page %lu of %#lx, word %lu: %#llx, not 0\n", i / per_page, base,
+			       i % per_page, (unsigned long long)words[i]);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* FNV-1a over words: a checksum to show, beside the comparison word by word */
+static inline __u64 kt_sum(const void *mem, size_t len)
+{
+	const __u64 *words = mem;
+	__u64 sum = 0xcbf29ce484222325ULL;
+	size_t i;
+
+	for (i = 0; i < len / sizeof(*words); i++)
+		sum = (sum ^ words[i]) * 0x100000001b3ULL;
+	return sum;
+}
+
+/* ---- memory ---- */
+
+/* Private anonymous memory in pages of the smallest size, exactly at @base */
+static inline void kt_map_prot(unsigned long base, unsigned long nr, int prot)
+{
+	void *p = mmap(kt_ptr(base), nr * kt_page, prot,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+
+	must(p == kt_ptr(base));
+	/* fails where there are no huge pages in the first place */
+	madvise(p, nr * kt_page, MADV_NOHUGEPAGE);
+}
+
+static inline void kt_map(unsigned long base, unsigned long nr)
+{
+	kt_map_prot(base, nr, PROT_READ | PROT_WRITE);
+}
+
+static inline void kt_unmap(unsigned long base, unsigned long nr)
+{
+	must(!munmap(kt_ptr(base), nr * kt_page));
+}
+
+/* Nothing is mapped there */
+static inline bool kt_unmapped(unsigned long base, unsigned long nr)
+{
+	unsigned char vec;
+	unsigned long i;
+
+	for (i = 0; i < nr; i++) {
+		if (!mincore(kt_ptr(base + i * kt_page), kt_page, &vec) || errno != ENOMEM)
+			return false;
+	}
+	return true;
+}
+
+/* Documentation/admin-guide/mm/pagemap.rst */
+#define KT_PM_PRESENT	0x8000000000000000ULL
+#define KT_PM_SWAP	0x4000000000000000ULL
+#define KT_PM_PFN	0x007fffffffffffffULL
+
+static inline __u64 kt_pagemap(unsigned long addr)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+	__u64 entry = 0;
+
+	must(fd >= 0);
+	must(pread(fd, &entry, sizeof(entry), addr / kt_page * sizeof(entry)) == sizeof(entry));
+	close(fd);
+	return entry;
+}
+
+/* How many of these pages have any of the @bits set */
+static inline unsigned long kt_count(unsigned long base, unsigned long nr, __u64 bits)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+	__u64 entries[512];
+	unsigned long i, n, done, count = 0;
+
+	must(fd >= 0);
+	for (done = 0; done < nr; done += n) {
+		n = nr - done < 512 ? nr - done : 512;
+		must(pread(fd, entries, n * sizeof(*entries),
+			   (base / kt_page + done) * sizeof(*entries)) ==
+		     (ssize_t)(n * sizeof(*entries)));
+		for (i = 0; i < n; i++)
+			count += !!(entries[i] & bits);
+	}
+	close(fd);
+	return count;
+}
+
+/* Pages that hold something, in memory or in swap */
+static inline unsigned long kt_held_pages(unsigned long base, unsigned long nr)
+{
+	return kt_count(base, nr, KT_PM_PRESENT | KT_PM_SWAP);
+}
+
+/* The permissions of the mapping at @addr as /proc/self/maps has them, as "rw-p" */
+static inline bool kt_perms(unsigned long addr, const char *want)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	unsigned long start, end;
+	char line[512], perms[8];
+	bool found = false;
+
+	must(maps);
+	while (!found && fgets(line, sizeof(line), maps)) {
+		if (sscanf(line, "%lx-%lx %4s", &start, &end, perms) == 3)
+			found = start <= addr && addr < end;
+	}
+	fclose(maps);
+	if (found && !strcmp(perms, want))
+		return true;
+	printf("# %#lx: %s, not %s\n", addr, found ? perms : "not mapped", want);
+	return false;
+}
+
+/* The sum of a field of /proc/self/smaps over [base, base + len), in KiB */
+static inline long kt_smaps(unsigned long base, unsigned long len, const char *name)
+{
+	FILE *smaps = fopen("/proc/self/smaps", "r");
+	unsigned long start, end;
+	size_t name_len = strlen(name);
+	bool inside = false;
+	char line[512];
+	long sum = 0;
+
+	must(smaps);
+	while (fgets(line, sizeof(line), smaps)) {
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2 && strchr(line, '-') < line + 20)
+			inside = start >= base && end <= base + len;
+		else if (inside && !strncmp(line, name, name_len) && line[name_len] == ':')
+			sum += strtol(line + name_len + 1, NULL, 10);
+	}
+	fclose(smaps);
+	return sum;
+}
+
+/* ---- huge pages and swap ---- */
+
+static inline unsigned long kt_pmd_size(void)
+{
+	char buf[32];
+
+	if (!kt_read_file("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", buf, sizeof(buf)))
+		return 0;
+	return strtoul(buf, NULL, 10);
+}
+
+static inline unsigned long kt_need_thp(void)
+{
+	unsigned long size = kt_pmd_size();
+
+	if (!size)
+		kt_skip("this kernel has no transparent huge pages, or /sys is not mounted");
+	kt_write_file("/sys/kernel/mm/transparent_hugepage/enabled", "madvise");
+	return size;
+}
+
+/* PMD-size huge pages at @base, which is a multiple of their size */
+static inline void kt_map_thp(unsigned long base, unsigned long len)
+{
+	void *p = mmap(kt_ptr(base), len, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+
+	must(p == kt_ptr(base));
+	must(!madvise(p, len, MADV_HUGEPAGE));
+}
+
+static inline bool kt_have_swap(void)
+{
+	return kt_meminfo("SwapTotal") > 0;
+}
+
+/* Writes the header that mkswap(8) writes, and puts the device to use */
+static inline bool kt_swapon(const char *dev, unsigned long bytes)
+{
+	/* the page ends in the magic; version and last page follow 1 KiB of boot block */
+	char *page = calloc(1, kt_page);
+	__u32 *info;
+	bool ok;
+	int fd = open(dev, O_RDWR);
+
+	if (fd < 0 || !page) {
+		free(page);
+		return false;
+	}
+	if (!bytes)
+		bytes = lseek(fd, 0, SEEK_END);
+	info = (__u32 *)(page + 1024);
+	info[0] = 1;
+	info[1] = bytes / kt_page - 1;
+	memcpy(page + kt_page - 10, "SWAPSPACE2", 10);
+	ok = pwrite(fd, page, kt_page, 0) == (ssize_t)kt_page && !fsync(fd);
+	close(fd);
+	free(page);
+	return ok && !swapon(dev, 0);
+}
+
+/*
+ * Swap that is there already; or zram; or, since what is on it is lost, a
+ * device that was named for this on purpose in KMHO_TEST_SWAP_DEV.
+ */
+static inline bool kt_swap(void)
+{
+	const char *dev = getenv("KMHO_TEST_SWAP_DEV");
+	struct stat st;
+
+	if (kt_have_swap())
+		return true;
+	if (!kt_is_root())
+		return false;
+	if (dev && kt_swapon(dev, 0))
+		return kt_have_swap();
+	if (stat("/sys/block/zram0/disksize", &st))
+		return false;
+	if (!kt_write_file("/sys/block/zram0/disksize", "67108864"))
+		return false;
+	return kt_swapon("/dev/zram0", 67108864) && kt_have_swap();
+}
+
+static inline void kt_need_swap(void)
+{
+	if (!kt_swap())
+		kt_skip("no swap: neither in use, nor zram0, nor KMHO_TEST_SWAP_DEV");
+}
+
+/* Swaps these pages out; returns how many went */
+static inline unsigned long kt_pageout(unsigned long base, unsigned long nr)
+{
+	int tries;
+
+	/* a page on its way onto the LRU, or under writeback, is passed over */
+	for (tries = 0; tries < 20; tries++) {
+		if (madvise(kt_ptr(base), nr * kt_page, MADV_PAGEOUT))
+			break;
+		if (kt_count(base, nr, KT_PM_SWAP) == nr)
+			break;
+		usleep(10000);
+	}
+	return kt_count(base, nr, KT_PM_SWAP);
+}
+
+/* ---- the four calls ---- */
+
+static inline int kt_handover(unsigned long key, unsigned long base, unsigned long nr)
+{
+	struct kmho_range_handover range = { .base = base, .length = nr * kt_page };
+	struct kmho_op_handover op = { .key = key, .num_ranges = 1, .ranges = &range };
+
+	return kmho(KMHO_HANDOVER, &op);
+}
+
+static inline int kt_takeover_to(unsigned long key, unsigned long base, unsigned long nr,
+				 unsigned long *remap)
+{
+	struct kmho_range_takeover range = {
+		.base = base,
+		.len = nr * kt_page,
+		.remap_addr = *remap,
+	};
+	struct kmho_op_takeover op = { .key = key, .num_ranges = 1, .ranges = &range };
+	int ret = kmho(KMHO_TAKEOVER, &op);
+
+	*remap = range.remap_addr;
+	return ret;
+}
+
+/* Back to where it was */
+static inline int kt_takeover(unsigned long key, unsigned long base, unsigned long nr)
+{
+	unsigned long remap = base;
+
+	return kt_takeover_to(key, base, nr, &remap);
+}
+
+static inline int kt_drop_of(unsigned long key, __u32 uid)
+{
+	struct kmho_op_drop op = { .size = sizeof(op), .key = key, .uid = uid };
+
+	return kmho(KMHO_DROP, &op);
+}
+
+static inline int kt_drop(unsigned long key)
+{
+	return kt_drop_of(key, KMHO_UID_SELF);
+}
+
+static inline int kt_chown(unsigned long key, __u32 uid, __u32 new_uid)
+{
+	struct kmho_op_chown op = {
+		.size = sizeof(op),
+		.key = key,
+		.uid = uid,
+		.new_uid = new_uid,
+	};
+
+	return kmho(KMHO_CHOWN, &op);
+}
+
+static inline int kt_info_of(unsigned long key, __u32 uid, struct kmho_record_info *info)
+{
+	struct kmho_op_query op = {
+		.size = sizeof(op),
+		.flags = KMHO_QUERY_KEY,
+		.key = key,
+		.uid = uid,
+		.nr_records = 1,
+		.records = (unsigned long)info,
+	};
+
+	memset(info, 0, sizeof(*info));
+	return kmho(KMHO_QUERY, &op);
+}
+
+static inline int kt_info(unsigned long key, struct kmho_record_info *info)
+{
+	return kt_info_of(key, KMHO_UID_SELF, info);
+}
+
+/* The ranges of a record; returns how many there are, or -1 */
+static inline long kt_ranges(unsigned long key, struct kmho_range_info *ranges, unsigned long room)
+{
+	struct kmho_op_query op = {
+		.size = sizeof(op),
+		.flags = KMHO_QUERY_KEY,
+		.key = key,
+		.uid = KMHO_UID_SELF,
+		.nr_ranges = room,
+		.ranges = (unsigned long)ranges,
+	};
+
+	return kmho(KMHO_QUERY, &op) ? -1 : (long)op.nr_ranges;
+}
+
+static inline bool kt_exists(unsigned long key)
+{
+	struct kmho_record_info info;
+
+	if (!kt_info(key, &info))
+		return true;
+	must(errno == ENOENT);
+	return false;
+}
+
+static inline __u64 kt_features(void)
+{
+	struct kmho_op_query op = { .size = sizeof(op) };
+
+	must(!kmho(KMHO_QUERY, &op));
+	return op.features;
+}
+
+static inline bool kt_has(unsigned int opcode)
+{
+	return kt_features() & KMHO_FEATURE(opcode);
+}
+
+static inline unsigned long kt_max_ranges(void)
+{
+	struct kmho_op_query op = { .size = sizeof(op) };
+
+	must(!kmho(KMHO_QUERY, &op));
+	return op.max_ranges;
+}
+
+/* All records that the caller may see; the array is the caller's to free */
+static inline unsigned long kt_list(struct kmho_record_info **list)
+{
+	struct kmho_op_query op = { .size = sizeof(op) };
+	unsigned long room;
+
+	*list = NULL;
+	for (room = 16; ; room = op.nr_records + 16) {
+		free(*list);
+		*list = calloc(room, sizeof(**list));
+		must(*list);
+		op.flags = kt_is_root() ? KMHO_QUERY_ALL : 0;
+		op.nr_records = room;
+		op.records = (unsigned long)*list;
+		must(!kmho(KMHO_QUERY, &op));
+		if (op.nr_records <= room)
+			break;
+	}
+	return op.nr_records;
+}
+
+/* Drops what tests have left, and nothing else */
+static inline void kt_drop_all(void)
+{
+	struct kmho_record_info *list;
+	unsigned long nr, i;
+
+	nr = kt_list(&list);
+	for (i = 0; i < nr; i++) {
+		if ((list[i].key & ~0xffffffUL) == kt_key(0))
+			kt_drop_of(list[i].key, kt_is_root() ? list[i].uid : KMHO_UID_SELF);
+	}
+	free(list);
+}
+
+struct kt_give {
+	unsigned long key;
+	unsigned long base;
+	unsigned long nr;
+	__u64 seed;
+	uid_t uid;
+};
+
+static inline void kt_do_give(void *arg)
+{
+	struct kt_give *give = arg;
+
+	if (give->uid)
+		kt_become(give->uid);
+	kt_map(give->base, give->nr);
+	kt_fill(give->base, 0, give->nr, give->seed);
+	must(!kt_handover(give->key, give->base, give->nr));
+}
+
+/* A record whose process has ended: @nr pages of the pattern of @seed */
+static inline void kt_give_as(uid_t uid, unsigned long key, unsigned long base, unsigned long nr,
+			      __u64 seed)
+{
+	struct kt_give give = { .key = key, .base = base, .nr = nr, .seed = seed, .uid = uid };
+
+	kt_run(kt_do_give, &give);
+}
+
+static inline void kt_give(unsigned long key, unsigned long base, unsigned long nr, __u64 seed)
+{
+	kt_give_as(0, key, base, nr, seed);
+}
+
+/* Takes over what kt_give() gave, back to its place, and compares it */
+static inline void kt_take(unsigned long key, unsigned long base, unsigned long nr, __u64 seed)
+{
+	must(!kt_takeover(key, base, nr));
+	must(kt_same(base, 0, nr, seed));
+}
+
+/* ---- "leaves everything as it was" ---- */
+
+struct kt_snapshot {
+	struct kmho_record_info *list;
+	unsigned long nr;
+	__u64 maps;
+};
+
+static inline __u64 kt_hash_maps(void)
+{
+	static char buf[1 << 18];
+	__u64 sum = 0xcbf29ce484222325ULL;
+	char *line, *end;
+
+	must(kt_read_file("/proc/self/maps", buf, sizeof(buf)));
+	for (line = buf; *line; line = end + 1) {
+		end = strchr(line, '\n');
+		must(end);
+		*end = 0;
+		/* these two grow by themselves */
+		if (strstr(line, "[heap]") || strstr(line, "[stack]"))
+			continue;
+		for (; *line; line++)
+			sum = (sum ^ (unsigned char)*line) * 0x100000001b3ULL;
+	}
+	return sum;
+}
+
+static inline void kt_snap(struct kt_snapshot *snap)
+{
+	snap->nr = kt_list(&snap->list);
+	snap->maps = kt_hash_maps();
+}
+
+/* Nothing has changed since; the snapshot is given up */
+static inline bool kt_unchanged(struct kt_snapshot *snap)
+{
+	struct kt_snapshot now;
+	unsigned long i;
+	bool same;
+
+	kt_snap(&now);
+	same = now.nr == snap->nr;
+	if (!same)
+		printf("# %lu records, there were %lu\n", now.nr, snap->nr);
+	for (i = 0; same && i < now.nr; i++) {
+		same = now.list[i].key == snap->list[i].key &&
+		       now.list[i].uid == snap->list[i].uid &&
+		       now.list[i].state == snap->list[i].state &&
+		       now.list[i].bytes == snap->list[i].bytes &&
+		       now.list[i].present == snap->list[i].present &&
+		       now.list[i].nr_ranges == snap->list[i].nr_ranges &&
+		       now.list[i].pid == snap->list[i].pid;
+		if (!same)
+			printf("# record %#llx has changed\n",
+			       (unsigned long long)now.list[i].key);
+	}
+	if (now.maps != snap->maps) {
+		printf("# the mappings have changed\n");
+		same = false;
+	}
+	free(now.list);
+	free(snap->list);
+	return same;
+}
+
+/* The call fails with this errno, and leaves everything as it was */
+#define must_refuse(err, call) do {					\
+	struct kt_snapshot __snap;					\
+									\
+	kt_snap(&__snap);						\
+	must_fail(err, call);						\
+	must(kt_unchanged(&__snap));					\
+} while (0)
+
+/* ---- the runner ---- */
+
+static inline int kt_run_case(void (*fn)(void))
+{
+	__u64 end = kt_now_ns() + KT_TIMEOUT_S * 1000000000ULL;
+	int status;
+	pid_t pid;
+
+	memset(kt_shared, 0, sizeof(*kt_shared));
+	pid = kt_fork();
+	if (!pid) {
+		setsid();
+		fn();
+		fflush(stdout);
+		_exit(KSFT_PASS);
+	}
+	while (true) {
+		if (__atomic_load_n(&kt_shared->ready, __ATOMIC_ACQUIRE))
+			return KSFT_PASS;
+		if (waitpid(pid, &status, WNOHANG) == pid)
+			break;
+		if (kt_now_ns() > end) {
+			printf("# timed out after %d s\n", KT_TIMEOUT_S);
+			kill(-pid, SIGKILL);
+			kill(pid, SIGKILL);
+			waitpid(pid, &status, 0);
+			return KSFT_FAIL;
+		}
+		usleep(1000);
+	}
+	/* whoever it left behind */
+	kill(-pid, SIGKILL);
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status);
+	printf("# ended by signal %d\n", WTERMSIG(status));
+	return KSFT_FAIL;
+}
+
+static inline bool kt_kho_off(void)
+{
+	char cmdline[4096];
+
+	return kt_read_file("/proc/cmdline", cmdline, sizeof(cmdline)) &&
+	       strstr(cmdline, "kho=off");
+}
+
+/* Where nothing was handed over, nothing is found; without KHO, nothing works */
+static inline void kt_control(void)
+{
+	int err = kt_kho_off() ? EOPNOTSUPP : ENOENT;
+	unsigned long base = kt_addr(0), n;
+	struct kmho_record_info info;
+	unsigned long remap;
+
+	for (n = 0; n < 64; n++) {
+		must_fail(err, kt_takeover(kt_key(n), kt_addr(n % 32), 1));
+		must(kt_unmapped(kt_addr(n % 32), 1));
+		remap = 0;
+		must_fail(err, kt_takeover_to(kt_key(n), kt_addr(n % 32), 1, &remap));
+		must(!remap);
+		must_fail(err, kt_drop(kt_key(n)));
+		must_fail(err, kt_info(kt_key(n), &info));
+	}
+	must_fail(EINVAL, kmho(99, NULL));
+	kt_map(base, 1);
+	kt_fill(base, 0, 1, 1);
+	if (err == EOPNOTSUPP) {
+		must_fail(EOPNOTSUPP, kt_handover(kt_key(0), base, 1));
+	} else {
+		must(!kt_handover(kt_key(0), base, 1));
+		must(!kt_drop(kt_key(0)));
+	}
+	must(kt_same(base, 0, 1, 1));
+}
+
+/* What a case does in this stage, if anything */
+static inline bool kt_pick(const struct kt_case *c, const char *stage, void (**fn)(void))
+{
+	*fn = NULL;
+	if (!strcmp(stage, "now"))
+		*fn = c->now;
+	else if (!strcmp(stage, "before"))
+		*fn = c->before;
+	else if (!strcmp(stage, "after"))
+		*fn = c->after;
+	else if (!strcmp(stage, "again"))
+		*fn = c->again;
+	else if (!strcmp(stage, "control"))
+		*fn = c->control;
+	return *fn;
+}
+
+static inline void kt_report(const char *title, void (*fn)(void))
+{
+	int code = kt_run_case(fn);
+
+	ksft_test_result_code(code, title, kt_shared->reason[0] ? "%s" : NULL, kt_shared->reason);
+}
+
+static inline int kt_main(int argc, char **argv, const struct kt_case *cases, unsigned int nr)
+{
+	struct kmho_op_query probe = { .size = sizeof(probe) };
+	const char *stage = argc > 1 ? argv[1] : "now";
+	const char *only = argc > 2 ? argv[2] : "";
+	bool control = !strcmp(stage, "control");
+	bool now = !strcmp(stage, "now");
+	unsigned int i, plan = control;
+	void (*fn)(void);
+
+	kt_page = sysconf(_SC_PAGESIZE);
+	ksft_print_header();
+	for (i = 0; i < nr; i++)
+		plan += kt_pick(&cases[i], stage, &fn) && strstr(cases[i].title, only);
+	if (!plan && now && argc < 2)
+		ksft_exit_skip("in two stages: before, then kexec, then after\n");
+	if (!plan)
+		ksft_exit_fail_msg("no case in stage '%s' (now, before, after, again, control)\n",
+				   stage);
+	if (kmho(KMHO_QUERY, &probe)) {
+		if (errno == KT_NO_CALL)
+			ksft_exit_skip("this kernel has no kmho(2)\n");
+		if (errno == EOPNOTSUPP && !control)
+			ksft_exit_skip("kexec handover is off; boot with kho=on\n");
+	}
+	kt_shared = mmap(NULL, sizeof(*kt_shared), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (kt_shared == MAP_FAILED)
+		ksft_exit_fail_perror("mmap");
+	ksft_set_plan(plan);
+	if (control)
+		kt_report("control: nothing is found that was not handed over", kt_control);
+	for (i = 0; i < nr; i++) {
+		if (!kt_pick(&cases[i], stage, &fn) || !strstr(cases[i].title, only))
+			continue;
+		kt_report(cases[i].title, fn);
+		if (now)
+			kt_drop_all();
+	}
+	ksft_finished();
+	return KSFT_FAIL;
+}
+
+#endif /* __KMHO_TEST_H */
