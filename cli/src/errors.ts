@@ -88,9 +88,16 @@ export function fromSystemError(error: unknown): ExpectedError | undefined {
   return undefined
 }
 
+/** The virtual machine package has errors of its own, of the same kind: a line and an exit code. */
+function fromQemu(error: unknown): ExpectedError | undefined {
+  if (!(error instanceof Error) || !('exitCode' in error)) return undefined
+  const exitCode = Object.values(ExitCode).find((code) => code === error.exitCode)
+  return exitCode === undefined ? undefined : new ExpectedError(error.message, exitCode, { cause: error })
+}
+
 /** The one line, or for a bug the stack; and the exit code. */
 export function describeError(error: unknown): { text: string; exitCode: ExitCode } {
-  const expected = error instanceof ExpectedError ? error : fromSystemError(error)
+  const expected = error instanceof ExpectedError ? error : (fromQemu(error) ?? fromSystemError(error))
   if (expected) return { text: expected.message, exitCode: expected.exitCode }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
   return { text: `this is a bug in kmho\n${text}`, exitCode: ExitCode.machinery }

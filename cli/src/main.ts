@@ -11,6 +11,7 @@ import { rootDir } from './paths.js'
 import { Ui } from './ui/ui.js'
 import { doctor } from './commands/doctor.js'
 import { kernelBuild } from './commands/kernel-build.js'
+import { verify } from './commands/verify.js'
 
 type Action = (context: Context) => Promise<ExitCode>
 
@@ -53,6 +54,22 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
       .option('--mirror <url>', "top of a mirror of upstream's release folder")
       .option('--jobs <n>', 'how many to make at once', positive),
     (context, command) => kernelBuild(command.opts(), context),
+  )
+
+  on(
+    program
+      .command('verify')
+      .description("load a file in one kernel and answer from it in the next; the proof, and its control")
+      .option('--arch <arch>', 'x86_64 or arm64; otherwise that of this machine')
+      .option('--flavor <flavor>', 'default or debug', 'default')
+      .option('--source <path>', 'your own tarball or tree of Linux')
+      .option('--input <file>', "any file; otherwise the machine's package index")
+      .option('--size <size>', 'memory of a seeded pattern beside it', '256M')
+      .option('--memory <size>', 'of the guest; otherwise what the rest needs')
+      .option('--seed <n>', 'of the pattern', positive, 1)
+      .option('--jobs <n>', 'how many objects of a kernel to make at once', positive)
+      .option('--keep', 'leave the folders of the runs'),
+    (context, command) => verify(command.opts(), context),
   )
   return program
 }

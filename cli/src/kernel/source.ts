@@ -10,12 +10,13 @@ import { basename, join, relative, resolve } from 'node:path'
 import { Readable, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { execa } from 'execa'
+import { findDebianSource } from '../../../qemu/src/images/apt.js'
 import { exists, makeWhole, needSpace, sha256File, sha256Text, withLock, writeWhole } from '../cache.js'
 import { CommandError, formatCommand, runCommand, type Command } from '../command.js'
 import { InterruptedError, MachineryError, UsageError } from '../errors.js'
 import type { CacheDirs } from '../paths.js'
 import type { StepContext } from '../runner.js'
-import { aptDownload, aptUpdate, aptVersions, chooseRevision, formatAptList, parseMadison, parseOsRelease, readAptMirrors } from './apt.js'
+import { aptDownload, aptUpdate, aptVersions, chooseRevision, formatAptList, isDebian, parseMadison } from './apt.js'
 import { upstreamPaths, type KernelBase } from './base.js'
 
 /** A pristine tree in the cache. */
@@ -31,7 +32,7 @@ export interface KernelSource {
 export type Road =
   | { kind: 'tarball'; path: string }
   | { kind: 'dir'; path: string }
-  | { kind: 'debian'; codename: string }
+  | { kind: 'debian' }
   | { kind: 'upstream'; mirror: string }
 
 export interface SourceOptions {
@@ -61,8 +62,7 @@ export async function chooseRoad(options: Pick<SourceOptions, 'source' | 'mirror
   }
   const mirror = options.mirror ?? env.KMHO_KERNEL_MIRROR
   if (mirror) return { kind: 'upstream', mirror }
-  const os = parseOsRelease(options.osRelease ?? (await readFile('/etc/os-release', 'utf8').catch(() => '')))
-  if (os.debian && os.codename) return { kind: 'debian', codename: os.codename }
+  if (isDebian(options.osRelease ?? (await readFile('/etc/os-release', 'utf8').catch(() => '')))) return { kind: 'debian' }
   return { kind: 'upstream', mirror: UPSTREAM_SITE }
 }
 
@@ -129,13 +129,13 @@ export async function fetchSource(road: Road, options: SourceOptions, context: S
       return unpack(road.path, key, basename(road.path), options, true)
     }
     case 'debian':
-      return fromDebian(road.codename, options, context)
+      return fromDebian(options, context)
     case 'upstream':
       return fromUpstream(road.mirror, options, context)
   }
 }
 
-async function fromDebian(codename: string, options: SourceOptions, context: StepContext): Promise<KernelSource> {
+async function fromDebian(options: SourceOptions, context: StepContext): Promise<KernelSource> {
   const { base, cache, signal } = options
   const known = await predictDebian(base, cache)
   if (await exists(known.dir)) return known
@@ -144,10 +144,7 @@ async function fromDebian(codename: string, options: SourceOptions, context: Ste
     if ((await sha256File(pinned)) === base.tarballSha256) return unpack(pinned, base.tarballSha256, `${base.package} ${base.revision}`, options, false)
     await rm(pinned, { force: true })
   }
-  const [mirror] = await readAptMirrors(codename)
-  if (!mirror) {
-    throw new MachineryError({ expected: `an entry for Debian's ${codename} main in the machine's apt sources`, found: 'none', mend: 'give the sources with --source TARBALL|DIR, or KMHO_KERNEL_MIRROR' })
-  }
+  const mirror = await findDebianSource()
   await needSpace(cache.sources, 0.5 * 2 ** 30, `for the package ${base.package}`)
   const work = join(cache.tmp, `apt-${process.pid}`)
   await rm(work, { recursive: true, force: true })

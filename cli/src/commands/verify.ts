@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MIT
+// `kmho verify`: a file is loaded in one kernel and answered from in the next. Two boots, the
+// real one and its control; what is judged, and how, is in scenarios/verify.ts.
+
+import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { freemem } from 'node:os'
+import { join, resolve } from 'node:path'
+import colors from 'picocolors'
+import type { GuestEvent } from '../../../qemu/src/index.js'
+import type { Context } from '../context.js'
+import { ExitCode, UsageError } from '../errors.js'
+import type { Report } from '../guest/layout.js'
+import { appFiles, exitCodeOfResult, explainFailure, memoryFor, nextKernelFiles, planSetup, runGuest, type GuestOutcome, type Setup } from '../machine.js'
+import type { Step } from '../runner.js'
+import { combine, expect, judge, judgeControl, observe, verifyJob, verifyTimeout, type Expectation, type Observed, type Verdict } from '../scenarios/verify.js'
+import { parseSize } from '../sizes.js'
+import { bytes, seconds } from '../ui/ui.js'
+
+export interface VerifyOptions {
+  arch?: string
+  flavor?: string
+  source?: string
+  input?: string
+  size?: string
+  memory?: string
+  seed?: number
+  jobs?: number
+  keep?: boolean
+}
+
+const DEFAULT_SIZE = '256M'
+/** Beside the file a control run needs no more than shows that nothing is kept. */
+const CONTROL_PATTERN = 16 << 20
+
+/** Real data that a Debian machine has: its largest package index; else its package database; else Node itself. */
+export async function defaultInput(lists = '/var/lib/apt/lists', status = '/var/lib/dpkg/status'): Promise<string> {
+  const names = await readdir(lists).catch(() => [])
+  const sized = await Promise.all(
+    names.filter((name) => name.endsWith('_Packages')).map(async (name) => ({ path: join(lists, name), size: (await stat(join(lists, name))).size })),
+  )
+  const largest = sized.sort((a, b) => b.size - a.size)[0]
+  if (largest && largest.size > 0) return largest.path
+  return (await stat(status).then((info) => info.isFile(), () => false)) ? status : process.execPath
+}
+
+export async function verify(options: VerifyOptions, context: Context): Promise<ExitCode> {
+  const { ui, signal } = context
+  const patternBytes = parseSize(options.size ?? DEFAULT_SIZE, '--size')
+  const input = options.input === undefined ? await defaultInput() : resolve(options.input)
+  const info = await stat(input).catch(() => undefined)
+  if (!info?.isFile()) throw new UsageError({ expected: '--input to name a file', found: info ? `something else at ${input}` : `nothing at ${input}` })
+  const memoryMiB = options.memory === undefined ? memoryFor(patternBytes + info.size * 3) : Math.floor(parseSize(options.memory, '--memory') / 2 ** 20)
+  requireHostMemory(memoryMiB)
+  const seed = options.seed ?? 1
+  const questions = join(context.cache.tmp, `questions-${process.pid}.json`)
+  const setupPlan = await planSetup(options, context)
+
+  let setup: Setup | undefined
+  let wanted: Expectation | undefined
+  let real: { outcome: GuestOutcome; observed: Observed } | undefined
+  let control: { outcome: GuestOutcome; observed: Observed } | undefined
+
+  const boot = async (kho: 'on' | 'off', pattern: number, progress: (text: string) => void): Promise<{ outcome: GuestOutcome; observed: Observed }> => {
+    const { arch } = setupPlan
+    const outcome = await runGuest(
+      {
+        setup: setup as Setup,
+        name: `verify-${arch}-${kho}`,
+        job: verifyJob(pattern, seed),
+        files: { ...(await appFiles(context.root, (setup as Setup).addon)), ...nextKernelFiles(setup as Setup), input, 'questions.json': questions },
+        memoryMiB,
+        kho,
+        timeoutMs: verifyTimeout(pattern + info.size),
+        keep: options.keep ?? false,
+        signal,
+        onEvent: async (event, share) => {
+          progress(describe(event))
+          // From here on the file is nowhere on the share: neither program can look again.
+          if (event.event === 'data' && (event.data as Report).report === 'loaded') await rm(join(share, 'input'))
+        },
+      },
+      context,
+    )
+    return { outcome, observed: observe(outcome.result.events, outcome.result.kernels) }
+  }
+  const steps: Step[] = [
+    ...setupPlan.steps,
+    {
+      title: `what has to come out, from ${input} and a pattern of ${bytes(patternBytes)}`,
+      run: async () => {
+        setup = setupPlan.result()
+        wanted = await expect(input, patternBytes, seed)
+        await mkdir(context.cache.tmp, { recursive: true })
+        await writeFile(questions, JSON.stringify(wanted.questions))
+        return `${wanted.records} records, ${wanted.questions.length} look-ups, ${wanted.ranges.length} ranges`
+      },
+    },
+    {
+      title: `kexec of ${setupPlan.arch} with kho=on: load, hand over, kexec, take over, check`,
+      run: async ({ progress }) => {
+        real = await boot('on', patternBytes, (text) => progress.update(0, undefined, text))
+        return seconds(real.outcome.result.ms)
+      },
+    },
+    {
+      title: `control: the same with kho=off`,
+      run: async ({ progress }) => {
+        control = await boot('off', Math.min(patternBytes, CONTROL_PATTERN), (text) => progress.update(0, undefined, text))
+        return seconds(control.outcome.result.ms)
+      },
+    },
+  ]
+  try {
+    if (!(await context.run(steps))) return ExitCode.ok
+  } finally {
+    await rm(questions, { force: true })
+  }
+  if (!setup || !wanted || !real || !control) throw new Error('the plan of verify was not carried out')
+
+  const { found, verdict: controlVerdict } = judgeControl(control.observed)
+  const verdicts: Verdict[] = [...judge(real.observed, wanted), controlVerdict]
+  const clean = [real, control].every(({ outcome }) => outcome.result.outcome === 'done')
+  const ok = clean && verdicts.every((verdict) => verdict.ok)
+  for (const { outcome } of [real, control]) if (outcome.result.outcome !== 'done') await explainFailure(outcome, context)
+  show(setup, wanted, real.observed, verdicts, context)
+  ui.result({ ok, arch: setup.arch, ...summary(setup, wanted, real.observed, input), control: { found }, verdicts })
+  if (ok) return ExitCode.ok
+  const failed = [real, control].find(({ outcome }) => outcome.result.outcome !== 'done')
+  return failed ? exitCodeOfResult(failed.outcome.result) : ExitCode.failed
+}
+
+function requireHostMemory(memoryMiB: number): void {
+  const free = Math.floor(freemem() / 2 ** 20)
+  if (free < memoryMiB) {
+    throw new UsageError({ expected: `${memoryMiB} MiB of free memory for the guest`, found: `${free} MiB`, mend: 'choose a smaller --size, or --memory' })
+  }
+}
+
+/** What a person sees of an event while waiting. */
+function describe(event: GuestEvent): string {
+  switch (event.event) {
+    case 'boot':
+      return `${event.release} runs`
+    case 'data':
+      return `${(event.data as Report).report}`
+    case 'output':
+      return event.line
+    default:
+      return event.event
+  }
+}
+
+function summary(setup: Setup, wanted: Expectation, observed: Observed, input: string): object {
+  const { before, after, kernels } = observed
+  const side = (kernel: (typeof kernels)[number] | undefined, report: typeof before): object => ({
+    release: kernel?.release,
+    bootId: kernel?.bootId,
+    sha256: report ? combine(report.ranges) : undefined,
+    ranges: report?.ranges ?? [],
+    error: report?.error,
+  })
+  return {
+    bytes: wanted.bytes,
+    input: { path: input, sha256: wanted.fileSha256, records: wanted.records, format: wanted.format },
+    lookups: { asked: wanted.questions.length, answered: after?.answered ?? 0 },
+    before: side(kernels[0], before),
+    after: side(kernels[1], after),
+    accel: setup.accel,
+    timings: {
+      handoverMs: before?.timings.handover,
+      kexecToUserlandMs: observed.kexecMs,
+      takeoverMs: after?.timings.takeover,
+      firstAnswerMs: after?.timings.firstAnswer,
+      loadMs: before?.timings.load,
+      checksumsBeforeMs: before?.timings.checksums,
+      checksumsAfterMs: after?.timings.checksums,
+    },
+  }
+}
+
+function show(setup: Setup, wanted: Expectation, observed: Observed, verdicts: readonly Verdict[], context: Context): void {
+  const { ui } = context
+  const { before, after, kernels } = observed
+  const [first, second] = kernels
+  const time = (ms: number | undefined): string => (ms === undefined ? '-' : seconds(ms))
+  const sum = (report: typeof before): string => (report?.ranges.length ? `${combine(report.ranges).slice(0, 16)}…` : '-')
+  ui.table([
+    [`${setup.arch}, ${setup.accel}`, 'before', 'after'],
+    ['kernel', first?.release ?? '-', second?.release ?? '-'],
+    ['boot id', first?.bootId ?? '-', second?.bootId ?? '-'],
+    ['bytes', before ? bytes(before.ranges.reduce((total, range) => total + range.bytes, 0)) : '-', after ? bytes(after.bytes) : '-'],
+    ['SHA-256 of all ranges', sum(before), sum(after)],
+    ['look-ups answered', `${before?.answered ?? '-'} of ${wanted.questions.length}`, `${after?.answered ?? '-'} of ${wanted.questions.length}`],
+  ])
+  ui.table([
+    ['handover', 'kexec to userland', 'takeover', 'first answer'],
+    [time(before?.timings.handover), time(observed.kexecMs), time(after?.timings.takeover), time(after?.timings.firstAnswer)],
+  ])
+  for (const { promise, ok, detail } of verdicts) ui.print(`${ok ? colors.green('ok    ') : colors.red('failed')} ${promise}: ${detail}`)
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MIT
+// Everything that a guest needs, planned and made; one run of a guest with its folder; and
+// what a person is told when a run fails. The machines themselves are qemu's.
+
+import { mkdir, readFile, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { buildInitramfs, buildRootfs, exitCodeOf, probeAccelReason, startVm, writeShare } from '../../qemu/src/index.js'
+import type { Accel, GuestEvent, Job, OopsPattern, VmOptions, VmResult } from '../../qemu/src/index.js'
+import { planAddon } from './addon.js'
+import { listFiles } from './cache.js'
+import type { Context } from './context.js'
+import { ExitCode, InterruptedError } from './errors.js'
+import { hostArch, parseArch, type Arch } from './kernel/arch.js'
+import { readBase } from './kernel/base.js'
+import { planKernel, type Kernel } from './kernel/build.js'
+import { parseFlavor } from './kernel/config.js'
+import type { Step } from './runner.js'
+
+/** What is booted, and what with. */
+export interface Setup {
+  arch: Arch
+  kernel: Kernel
+  initrd: string
+  rootfs: string
+  /** The addon for Node in the guest. */
+  addon: string
+  accel: Accel
+  accelReason: string
+}
+
+export interface SetupOptions {
+  arch?: string
+  flavor?: string
+  source?: string
+  mirror?: string
+  jobs?: number
+  /** A guest that runs no Node of ours needs no addon. */
+  addon?: boolean
+}
+
+export interface SetupPlan {
+  arch: Arch
+  steps: Step[]
+  result: () => Setup
+}
+
+/** The steps that make everything a guest of an architecture needs. */
+export async function planSetup(options: SetupOptions, context: Context): Promise<SetupPlan> {
+  const { signal, cache } = context
+  const arch = options.arch === undefined ? hostArch() : parseArch(options.arch)
+  const kernel = await planKernel({
+    arch,
+    flavor: parseFlavor(options.flavor ?? 'default'),
+    base: await readBase(context.dirs.base),
+    dirs: context.dirs,
+    cache,
+    signal,
+    ...(options.source === undefined ? {} : { source: options.source }),
+    ...(options.mirror === undefined ? {} : { mirror: options.mirror }),
+    ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
+  })
+  const addon = options.addon === false ? undefined : await planAddon(arch, context)
+  let setup: Setup | undefined
+  const images: Step = {
+    title: `guest of ${arch}: initramfs, root file system with Node, accelerator`,
+    run: async ({ progress }) => {
+      const initrd = await buildInitramfs({ arch, cacheDir: cache.root, signal })
+      const rootfs = await buildRootfs({ arch, cacheDir: cache.root, signal, onProgress: (line) => progress.update(0, undefined, line) })
+      const { accel, reason } = await probeAccelReason(arch, kernel.result().image, initrd, cache.root, { signal })
+      setup = { arch, kernel: kernel.result(), initrd, rootfs, addon: addon?.path ?? '', accel, accelReason: reason }
+      return `${accel}, as ${reason}`
+    },
+  }
+  return {
+    arch,
+    steps: [...kernel.steps, ...(addon?.steps ?? []), images],
+    result: () => {
+      if (!setup) throw new Error('the plan of a guest has not been run')
+      return setup
+    },
+  }
+}
+
+/** Where things lie on the share, as the guest sees them. */
+export const guestPaths = {
+  share: '/run',
+  app: '/run/app',
+  addon: '/run/app/kmho.node',
+  node: '/usr/bin/node',
+} as const
+
+/** Compiled files that the guest runs, for writeShare(): path on the share -> file on the host. */
+export async function appFiles(root: string, addon: string): Promise<Record<string, string>> {
+  const files: Record<string, string> = { 'app/package.json': join(root, 'package.json') }
+  if (addon) files['app/kmho.node'] = addon
+  for (const folder of ['dist/native', 'dist/cli/src/guest']) {
+    for (const name of await listFiles(join(root, folder))) {
+      if (/\.(c|m)?js$/.test(name)) files[`app/${folder}/${name}`] = join(root, folder, name)
+    }
+  }
+  return files
+}
+
+/** The kernel that a kexec goes to, and its initramfs, on the share. */
+export function nextKernelFiles(setup: Setup): Record<string, string> {
+  return { 'next/image': setup.kernel.successor.image, 'next/initrd': setup.initrd }
+}
+
+/** A program of ours in the guest: node and a compiled file. */
+export function nodeProgram(file: string, args: readonly string[] = []): { argv: string[]; env: Record<string, string> } {
+  return { argv: [guestPaths.node, `${guestPaths.app}/dist/${file}`, ...args], env: { KMHO_BINDING: guestPaths.addon } }
+}
+
+export interface GuestRun {
+  setup: Setup
+  /** Names the folder of this run. */
+  name: string
+  job: Job
+  files?: Record<string, string>
+  memoryMiB: number
+  kho?: 'on' | 'off'
+  cmdline?: string[]
+  disks?: string[]
+  timeoutMs: number
+  allow?: OopsPattern[]
+  /** Where the guest waits, it goes on when this has settled. `share`: the host's folder. */
+  onEvent?: (event: GuestEvent, share: string) => void | Promise<void>
+  /** The folder of the run stays, also when all went well. */
+  keep?: boolean
+  gdb?: boolean
+  interactive?: boolean
+  onConsole?: (chunk: string) => void
+  signal: AbortSignal
+}
+
+export interface GuestOutcome {
+  result: VmResult
+  /** The share as the guest left it; gone unless kept. */
+  dir: string
+}
+
+let counter = 0
+
+/** Options of one boot, without starting it. */
+export function vmOptions(run: GuestRun, dir: string): VmOptions {
+  const { setup } = run
+  return {
+    arch: setup.arch,
+    kernel: setup.kernel.image,
+    initrd: setup.initrd,
+    rootfs: setup.rootfs,
+    share: join(dir, 'share'),
+    memoryMiB: run.memoryMiB,
+    accel: setup.accel,
+    logDir: dir,
+    name: run.name,
+    timeoutMs: run.timeoutMs,
+    signal: run.signal,
+    ...(run.kho ? { kho: run.kho } : {}),
+    ...(run.cmdline ? { cmdline: run.cmdline } : {}),
+    ...(run.disks ? { disks: run.disks } : {}),
+    ...(run.allow ? { allow: run.allow } : {}),
+    ...(run.onConsole ? { onConsole: run.onConsole } : {}),
+    ...(run.gdb ? { gdb: true } : {}),
+    ...(run.interactive ? { interactive: true } : {}),
+  }
+}
+
+/** Boots, runs the job, and returns what happened, whatever it was. Throws only when called off. */
+export async function runGuest(run: GuestRun, context: Context): Promise<GuestOutcome> {
+  const dir = join(context.cache.runs, `${run.name}-${process.pid}-${++counter}`)
+  const { onEvent } = run
+  await rm(dir, { recursive: true, force: true })
+  await mkdir(dir, { recursive: true })
+  let keep = run.keep ?? false
+  try {
+    await writeShare(join(dir, 'share'), run.job, run.files ?? {})
+    const options = vmOptions(run, dir)
+    if (onEvent) options.onEvent = (event) => onEvent(event, join(dir, 'share'))
+    const vm = startVm(options)
+    context.ui.verbose(`${vm.argv.command} ${vm.argv.args.join(' ')}`)
+    const result = await vm.result
+    if (run.signal.aborted || result.outcome === 'aborted') throw new InterruptedError()
+    keep ||= result.outcome !== 'done'
+    return { result, dir }
+  } catch (error) {
+    keep = false
+    throw error
+  } finally {
+    if (!keep) await rm(dir, { recursive: true, force: true })
+  }
+}
+
+/** Tells a person why a run failed: the reason, the last of the console, and how to see it again. */
+export async function explainFailure(outcome: GuestOutcome, context: Context): Promise<void> {
+  const { result, dir } = outcome
+  const { ui } = context
+  ui.error(`the guest: ${result.outcome}, ${result.reason}`)
+  for (const finding of result.findings.slice(0, 5)) ui.info(`  ${finding.kind}: ${finding.line}`)
+  for (const event of lastOutput(result.events)) ui.info(`  ${event}`)
+  const text = await readFile(result.console, 'utf8').catch(() => '')
+  for (const line of text.split('\n').filter((part) => part.trim()).slice(-10)) ui.info(`  | ${line.replace(/\r$/, '')}`)
+  ui.info(`console: ${result.console}`)
+  ui.info(`folder:  ${dir}`)
+  ui.info(`again:   ${result.command}`)
+}
+
+/** The last lines that a step of the guest printed. */
+function lastOutput(events: readonly GuestEvent[]): string[] {
+  return events.flatMap((event) => (event.event === 'output' ? [`${event.step}: ${event.line}`] : event.event === 'error' ? [`init: ${event.message}`] : [])).slice(-10)
+}
+
+export function exitCodeOfResult(result: VmResult): ExitCode {
+  const code = exitCodeOf(result.outcome)
+  return Object.values(ExitCode).find((known) => known === code) ?? ExitCode.machinery
+}
+
+/** Room for kernel, initramfs, KHO's scratch areas, Node and the page cache, in MiB. */
+export const GUEST_BASE_MIB = 704
+
+/** Guest memory for so many bytes that are handed over. */
+export function memoryFor(bytes: number): number {
+  return Math.ceil((GUEST_BASE_MIB + (bytes * 1.02) / 2 ** 20) / 64) * 64
+}
+
+export async function fileSize(path: string): Promise<number> {
+  return (await stat(path)).size
+}
