@@ -1,0 +1,941 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Private anonymous memory of every shape, over a kexec: small and huge pages,
+ * holes, swap, protections, many ranges, many keys, taken over whole, in
+ * pieces, and in the kernel after the next.
+ */
+#include "kmho_test.h"
+
+/* Each case has its place; its record's key is that of the place */
+enum {
+	WHOLE,
+	EXITED,
+	PHYSICAL,
+	HOLES,
+	ALL_HOLES,
+	ZERO_PAGES,
+	THP,
+	THP_PART,
+	THP_ZERO,
+	THP_RANGE_PART,
+	MTHP,
+	SWAPPED,
+	SWAPPED_THP,
+	RANGES,
+	ADJOINING,
+	PROTECTIONS,
+	CHOSEN,
+	INTO,
+	INTO_PIECES,
+	IN_USE,
+	TWICE,
+	PARTIAL,
+	CARRIED,
+	HANDED_ON,
+	UNALIGNED_MOVE,
+	DROPPED,
+	DROP_HERE,
+	SCATTERED,
+	USERS,
+	TO = 64,	/* where things are moved to */
+	KEYS = 1000,	/* keys of the case with many */
+};
+
+#define SEED(place)	(0xa404ULL + (place))
+#define NR_KEYS		100
+#define NR_RANGES	2000
+
+static unsigned long present_pages(unsigned long key)
+{
+	struct kmho_record_info info;
+
+	must(!kt_info(key, &info));
+	return info.present / kt_page;
+}
+
+/* A record that came with the kexec, of so many pages, so many of them present */
+static void must_be_incoming(unsigned long key, unsigned long nr, unsigned long present)
+{
+	struct kmho_record_info info;
+
+	must(!kt_info(key, &info));
+	must(info.key == key && info.uid == geteuid() && !info.pid);
+	must(info.state == KMHO_STATE_INCOMING);
+	must(info.bytes == nr * kt_page);
+	must(info.present == present * kt_page);
+}
+
+static void give_pages(unsigned long place, unsigned long nr)
+{
+	kt_map(kt_addr(place), nr);
+	kt_fill(kt_addr(place), 0, nr, SEED(place));
+	must(!kt_handover(kt_key(place), kt_addr(place), nr));
+}
+
+/* ---- the plain case, with the process alive and with the process gone ---- */
+
+static void whole_before(void)
+{
+	give_pages(WHOLE, 4096);
+	kt_stay();
+}
+
+static void whole_after(void)
+{
+	must_be_incoming(kt_key(WHOLE), 4096, 4096);
+	kt_take(kt_key(WHOLE), kt_addr(WHOLE), 4096, SEED(WHOLE));
+	must(kt_perms(kt_addr(WHOLE), "rw-p"));
+	must(!kt_exists(kt_key(WHOLE)));
+	kt_fill(kt_addr(WHOLE), 0, 4096, SEED(WHOLE) + 99);
+	must(kt_same(kt_addr(WHOLE), 0, 4096, SEED(WHOLE) + 99));
+}
+
+static void exited_before(void)
+{
+	give_pages(EXITED, 1000);
+}
+
+static void exited_after(void)
+{
+	must_be_incoming(kt_key(EXITED), 1000, 1000);
+	kt_take(kt_key(EXITED), kt_addr(EXITED), 1000, SEED(EXITED));
+}
+
+/* Each page says, in its first word, where it lies; it lies there still */
+static void physical_before(void)
+{
+	unsigned long i, base = kt_addr(PHYSICAL), nr = 256;
+	__u64 pfn;
+
+	kt_need_root();
+	kt_map(base, nr);
+	kt_fill(base, 0, nr, SEED(PHYSICAL));
+	must(!kt_handover(kt_key(PHYSICAL), base, nr));
+	for (i = 0; i < nr; i++) {
+		pfn = kt_pagemap(base + i * kt_page) & KT_PM_PFN;
+		must(pfn);
+		*(__u64 *)kt_ptr(base + i * kt_page) = pfn;
+	}
+	kt_stay();
+}
+
+static void physical_after(void)
+{
+	unsigned long i, base = kt_addr(PHYSICAL), nr = 256, moved = 0;
+	__u64 *word;
+
+	kt_need_root();
+	must(!kt_takeover(kt_key(PHYSICAL), base, nr));
+	for (i = 0; i < nr; i++) {
+		word = kt_ptr(base + i * kt_page);
+		if ((kt_pagemap((unsigned long)word) & KT_PM_PFN) != *word)
+			moved++;
+		must(word[1] == kt_word(SEED(PHYSICAL), i * kt_page / 8 + 1));
+	}
+	printf("# %lu of %lu pages moved\n", moved, nr);
+	must(!moved);
+}
+
+/* ---- holes ---- */
+
+static bool hole_filled(unsigned long page)
+{
+	return page % 7 == 3 || (page >= 2000 && page < 2100);
+}
+
+static void holes_before(void)
+{
+	unsigned long i, base = kt_addr(HOLES), nr = 8192;
+
+	kt_map(base, nr);
+	for (i = 0; i < nr; i++) {
+		if (hole_filled(i))
+			kt_fill(base, i, 1, SEED(HOLES));
+	}
+	must(!kt_handover(kt_key(HOLES), base, nr));
+}
+
+static void holes_after(void)
+{
+	unsigned long i, base = kt_addr(HOLES), nr = 8192, filled = 0;
+
+	for (i = 0; i < nr; i++)
+		filled += hole_filled(i);
+	must_be_incoming(kt_key(HOLES), nr, filled);
+	must(!kt_takeover(kt_key(HOLES), base, nr));
+	for (i = 0; i < nr; i++) {
+		if (hole_filled(i))
+			must(kt_same(base, i, 1, SEED(HOLES)));
+		else
+			must(!kt_held_pages(base + i * kt_page, 1));
+	}
+	must(kt_held_pages(base, nr) == filled);
+	for (i = 0; i < nr; i++) {
+		if (!hole_filled(i))
+			must(kt_zero(base, i, 1));
+	}
+}
+
+static void all_holes_before(void)
+{
+	kt_map(kt_addr(ALL_HOLES), 512);
+	must(!kt_handover(kt_key(ALL_HOLES), kt_addr(ALL_HOLES), 512));
+}
+
+static void all_holes_after(void)
+{
+	must_be_incoming(kt_key(ALL_HOLES), 512, 0);
+	must(!kt_takeover(kt_key(ALL_HOLES), kt_addr(ALL_HOLES), 512));
+	must(!kt_held_pages(kt_addr(ALL_HOLES), 512));
+	must(kt_zero(kt_addr(ALL_HOLES), 0, 512));
+	kt_fill(kt_addr(ALL_HOLES), 0, 512, 1);
+	must(kt_same(kt_addr(ALL_HOLES), 0, 512, 1));
+}
+
+/* Read, and so mapped, but never written: nothing to carry */
+static void zero_pages_before(void)
+{
+	unsigned long base = kt_addr(ZERO_PAGES);
+
+	kt_map(base, 512);
+	must(kt_zero(base, 0, 512));
+	kt_fill(base, 100, 1, SEED(ZERO_PAGES));
+	must(!kt_handover(kt_key(ZERO_PAGES), base, 512));
+	must(present_pages(kt_key(ZERO_PAGES)) == 1);
+	must(kt_zero(base, 0, 100));
+	must(kt_same(base, 100, 1, SEED(ZERO_PAGES)));
+}
+
+static void zero_pages_after(void)
+{
+	unsigned long base = kt_addr(ZERO_PAGES);
+
+	must_be_incoming(kt_key(ZERO_PAGES), 512, 1);
+	must(!kt_takeover(kt_key(ZERO_PAGES), base, 512));
+	must(kt_zero(base, 0, 100));
+	must(kt_same(base, 100, 1, SEED(ZERO_PAGES)));
+	must(kt_zero(base, 101, 411));
+	kt_fill(base, 0, 512, SEED(ZERO_PAGES) + 1);
+	must(kt_same(base, 0, 512, SEED(ZERO_PAGES) + 1));
+}
+
+/* ---- huge pages ---- */
+
+static void thp_before(void)
+{
+	unsigned long size = kt_need_thp(), base = kt_addr(THP), nr = 4 * size / kt_page;
+
+	kt_map_thp(base, 4 * size);
+	kt_fill(base, 0, nr, SEED(THP));
+	must(kt_smaps(base, 4 * size, "AnonHugePages") == (long)(4 * size / 1024));
+	must(!kt_handover(kt_key(THP), base, nr));
+	/* H3: handing over is no reason to lose them */
+	must(kt_smaps(base, 4 * size, "AnonHugePages") == (long)(4 * size / 1024));
+	kt_stay();
+}
+
+static void thp_after(void)
+{
+	unsigned long size = kt_need_thp(), base = kt_addr(THP), nr = 4 * size / kt_page;
+
+	must_be_incoming(kt_key(THP), nr, nr);
+	kt_take(kt_key(THP), base, nr, SEED(THP));
+	printf("# AnonHugePages: %ld kB\n", kt_smaps(base, 4 * size, "AnonHugePages"));
+	must(kt_smaps(base, 4 * size, "AnonHugePages") == (long)(4 * size / 1024));
+	kt_fill(base, 0, nr, SEED(THP) + 99);
+	must(kt_same(base, 0, nr, SEED(THP) + 99));
+	/* they can be split as any other */
+	must(!madvise(kt_ptr(base + 5 * kt_page), kt_page, MADV_DONTNEED));
+	must(kt_zero(base, 5, 1));
+	must(kt_same(base, 6, nr - 6, SEED(THP) + 99));
+}
+
+/* A huge page of which only a part is still mapped */
+static void thp_part_before(void)
+{
+	unsigned long size = kt_need_thp(), base = kt_addr(THP_PART), nr = 2 * size / kt_page;
+
+	kt_map_thp(base, 2 * size);
+	kt_fill(base, 0, nr, SEED(THP_PART));
+	must(kt_smaps(base, 2 * size, "AnonHugePages") > 0);
+	/* holes at the beginning, in the middle, at the end of the first */
+	must(!madvise(kt_ptr(base), 3 * kt_page, MADV_DONTNEED));
+	must(!madvise(kt_ptr(base + 100 * kt_page), 50 * kt_page, MADV_DONTNEED));
+	must(!madvise(kt_ptr(base + size - kt_page), kt_page, MADV_DONTNEED));
+	must(!kt_handover(kt_key(THP_PART), base, nr));
+	must(kt_zero(base, 100, 50));
+	must(kt_same(base, 3, 97, SEED(THP_PART)));
+}
+
+static void thp_part_after(void)
+{
+	unsigned long size = kt_need_thp(), base = kt_addr(THP_PART), nr = 2 * size / kt_page;
+	unsigned long one = size / kt_page;
+
+	/* reading a hole before the process ended has not filled it */
+	must_be_incoming(kt_key(THP_PART), nr, nr - 54);
+	must(!kt_takeover(kt_key(THP_PART), base, nr));
+	must(kt_zero(base, 0, 3));
+	must(kt_same(base, 3, 97, SEED(THP_PART)));
+	must(kt_zero(base, 100, 50));
+	must(kt_same(base, 150, one - 151, SEED(THP_PART)));
+	must(kt_zero(base, one - 1, 1));
+	must(kt_same(base, one, one, SEED(THP_PART)));
+	kt_fill(base, 0, nr, SEED(THP_PART) + 99);
+	must(kt_same(base, 0, nr, SEED(THP_PART) + 99));
+}
+
+static void thp_zero_before(void)
+{
+	unsigned long size = kt_need_thp(), base = kt_addr(THP_ZERO), nr = 2 * size / kt_page;
+
+	kt_map_thp(base, 2 * size);
+	/* the huge zero page, where there is one, and one that was written */
+	must(kt_zero(base, 0, size / kt_page));
+	kt_fill(base, size / kt_page, size / kt_page, SEED(THP_ZERO));
+	must(!kt_handover(kt_key(THP_ZERO), base, nr));
+	must(present_pages(kt_key(THP_ZERO)) == size / kt_page);
+}
+
+static void thp_zero_after(void)
+{
+	unsigned long size = kt_need_thp(), base = kt_addr(THP_ZERO), nr = 2 * size / kt_page;
+
+	must_be_incoming(kt_key(THP_ZERO), nr, size / kt_page);
+	must(!kt_takeover(kt_key(THP_ZERO), base, nr));
+	must(kt_zero(base, 0, size / kt_page));
+	must(kt_same(base, size / kt_page, size / kt_page, SEED(THP_ZERO)));
+}
+
+/* The range begins and ends inside a huge page */
+static void thp_range_part_before(void)
+{
+	unsigned long size = kt_need_thp(), base = kt_addr(THP_RANGE_PART);
+	unsigned long nr = 3 * size / kt_page;
+
+	kt_map_thp(base, 3 * size);
+	kt_fill(base, 0, nr, SEED(THP_RANGE_PART));
+	must(!kt_handover(kt_key(THP_RANGE_PART), base + 10 * kt_page, nr - 20));
+	must(present_pages(kt_key(THP_RANGE_PART)) == nr - 20);
+	must(kt_same(base, 0, nr, SEED(THP_RANGE_PART)));
+	/* what is outside the range is not bound by it */
+	must(!munmap(kt_ptr(base), 10 * kt_page));
+	must(!madvise(kt_ptr(base + (nr - 5) * kt_page), 5 * kt_page, MADV_DONTNEED));
+	kt_stay();
+}
+
+static void thp_range_part_after(void)
+{
+	unsigned long size = kt_need_thp(), base = kt_addr(THP_RANGE_PART);
+	unsigned long nr = 3 * size / kt_page;
+
+	must_be_incoming(kt_key(THP_RANGE_PART), nr - 20, nr - 20);
+	/* taken in pieces that cut through the huge pages as well */
+	must(!kt_takeover(kt_key(THP_RANGE_PART), base + 300 * kt_page, 700));
+	must(!kt_takeover(kt_key(THP_RANGE_PART), base + 10 * kt_page, 290));
+	must(!kt_takeover(kt_key(THP_RANGE_PART), base + 1000 * kt_page, nr - 1010));
+	must(kt_same(base, 10, nr - 20, SEED(THP_RANGE_PART)));
+	must(!kt_exists(kt_key(THP_RANGE_PART)));
+}
+
+static void need_mthp(const char *setting)
+{
+	kt_need_root();
+	if (!kt_write_file("/sys/kernel/mm/transparent_hugepage/hugepages-64kB/enabled", setting))
+		kt_skip("this kernel has no 64 KiB huge pages");
+}
+
+static void mthp_before(void)
+{
+	unsigned long base = kt_addr(MTHP), nr = 4096;
+	void *p;
+
+	need_mthp("madvise");
+	p = mmap(kt_ptr(base), nr * kt_page, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	must(p == kt_ptr(base));
+	/* 64 KiB pages alone, by mapping less than a PMD at an odd place */
+	must(!madvise(kt_ptr(base + 16 * kt_page), 400 * kt_page, MADV_HUGEPAGE));
+	kt_fill(base, 0, nr, SEED(MTHP));
+	/* one of them in part */
+	must(!madvise(kt_ptr(base + 35 * kt_page), 2 * kt_page, MADV_DONTNEED));
+	must(!kt_handover(kt_key(MTHP), base, nr));
+	need_mthp("never");
+}
+
+static void mthp_after(void)
+{
+	unsigned long base = kt_addr(MTHP), nr = 4096;
+
+	need_mthp("never");
+	must_be_incoming(kt_key(MTHP), nr, nr - 2);
+	must(!kt_takeover(kt_key(MTHP), base, nr));
+	must(kt_same(base, 0, 35, SEED(MTHP)));
+	must(kt_zero(base, 35, 2));
+	must(kt_same(base, 37, nr - 37, SEED(MTHP)));
+}
+
+/* ---- swap ---- */
+
+static void swapped_before(void)
+{
+	unsigned long base = kt_addr(SWAPPED), nr = 512, out;
+
+	kt_need_swap();
+	kt_map(base, nr);
+	kt_fill(base, 0, nr, SEED(SWAPPED));
+	out = kt_pageout(base, nr / 2);
+	printf("# %lu pages in swap\n", out);
+	must(out > 0);
+	must(!kt_handover(kt_key(SWAPPED), base, nr));
+	must(present_pages(kt_key(SWAPPED)) == nr);
+}
+
+static void swapped_after(void)
+{
+	if (!kt_exists(kt_key(SWAPPED)))
+		kt_skip("nothing was swapped out before the kexec");
+	must_be_incoming(kt_key(SWAPPED), 512, 512);
+	kt_take(kt_key(SWAPPED), kt_addr(SWAPPED), 512, SEED(SWAPPED));
+}
+
+static void swapped_thp_before(void)
+{
+	unsigned long size = kt_need_thp(), base = kt_addr(SWAPPED_THP);
+	unsigned long nr = 2 * size / kt_page, out;
+
+	kt_need_swap();
+	kt_map_thp(base, 2 * size);
+	kt_fill(base, 0, nr, SEED(SWAPPED_THP));
+	out = kt_pageout(base + 20 * kt_page, nr - 40);
+	printf("# %lu pages in swap\n", out);
+	must(out > 0);
+	must(!kt_handover(kt_key(SWAPPED_THP), base, nr));
+	kt_stay();
+}
+
+static void swapped_thp_after(void)
+{
+	unsigned long size = kt_need_thp(), base = kt_addr(SWAPPED_THP);
+
+	if (!kt_exists(kt_key(SWAPPED_THP)))
+		kt_skip("nothing was swapped out before the kexec");
+	kt_take(kt_key(SWAPPED_THP), base, 2 * size / kt_page, SEED(SWAPPED_THP));
+}
+
+/* ---- many ranges, many keys ---- */
+
+static void ranges_before(void)
+{
+	struct kmho_range_handover *r = calloc(NR_RANGES, sizeof(*r));
+	struct kmho_op_handover op = { kt_key(RANGES), NR_RANGES, r };
+	unsigned long i, base = kt_addr(RANGES);
+
+	must(r);
+	kt_map(base, 2 * NR_RANGES);
+	kt_fill(base, 0, 2 * NR_RANGES, SEED(RANGES));
+	/* every other page, last first */
+	for (i = 0; i < NR_RANGES; i++)
+		r[NR_RANGES - 1 - i] = (struct kmho_range_handover){
+			base + 2 * i * kt_page, kt_page
+		};
+	must(!kmho(KMHO_HANDOVER, &op));
+}
+
+static void ranges_after(void)
+{
+	struct kmho_range_takeover *r = calloc(NR_RANGES, sizeof(*r));
+	struct kmho_op_takeover op = { kt_key(RANGES), NR_RANGES, r };
+	unsigned long i, base = kt_addr(RANGES);
+
+	must(r);
+	must_be_incoming(kt_key(RANGES), NR_RANGES, NR_RANGES);
+	must(kt_ranges(kt_key(RANGES), NULL, 0) == NR_RANGES);
+	/* reversed, and packed together */
+	for (i = 0; i < NR_RANGES; i++)
+		r[i] = (struct kmho_range_takeover){
+			base + 2 * i * kt_page, { kt_page },
+			base + (NR_RANGES - 1 - i) * kt_page
+		};
+	must(!kmho(KMHO_TAKEOVER, &op));
+	for (i = 0; i < NR_RANGES; i++)
+		must(kt_same_from(base, NR_RANGES - 1 - i, 1, SEED(RANGES), 2 * i));
+	must(!kt_exists(kt_key(RANGES)));
+}
+
+/* A taken range lies in the union of the record's ranges */
+static void adjoining_before(void)
+{
+	unsigned long base = kt_addr(ADJOINING);
+	struct kmho_range_handover r[3] = {
+		{ base + 10 * kt_page, 10 * kt_page },
+		{ base, 10 * kt_page },
+		{ base + 20 * kt_page, 10 * kt_page },
+	};
+	struct kmho_op_handover op = { kt_key(ADJOINING), 3, r };
+
+	kt_map(base, 30);
+	kt_fill(base, 0, 30, SEED(ADJOINING));
+	must(!kmho(KMHO_HANDOVER, &op));
+}
+
+static void adjoining_after(void)
+{
+	unsigned long base = kt_addr(ADJOINING);
+
+	must(!kt_takeover(kt_key(ADJOINING), base + 5 * kt_page, 20));
+	must(kt_same(base, 5, 20, SEED(ADJOINING)));
+	must(!kt_takeover(kt_key(ADJOINING), base + 25 * kt_page, 5));
+	must(!kt_takeover(kt_key(ADJOINING), base, 5));
+	must(kt_same(base, 0, 30, SEED(ADJOINING)));
+}
+
+static void keys_before(void)
+{
+	unsigned long i, base = kt_addr(USERS + 1);
+
+	kt_map(base, 4 * NR_KEYS);
+	kt_fill(base, 0, 4 * NR_KEYS, SEED(KEYS));
+	for (i = 0; i < NR_KEYS; i++)
+		must(!kt_handover(kt_key(KEYS + i), base + 4 * i * kt_page, 1 + i % 4));
+}
+
+static void keys_after(void)
+{
+	unsigned long i, k, base = kt_addr(USERS + 1);
+
+	/* in another order than that in which they came */
+	for (i = 0; i < NR_KEYS; i++) {
+		k = (i * 37 + 11) % NR_KEYS;
+		must(!kt_takeover(kt_key(KEYS + k), base + 4 * k * kt_page, 1 + k % 4));
+		must(kt_same(base, 4 * k, 1 + k % 4, SEED(KEYS)));
+	}
+}
+
+static void users_give(void *arg)
+{
+	kt_map(kt_addr(USERS), 16);
+	kt_fill(kt_addr(USERS), 0, 16, (unsigned long)arg);
+	must(!kt_handover(kt_key(USERS), kt_addr(USERS), 16));
+}
+
+static void users_take(void *arg)
+{
+	must_be_incoming(kt_key(USERS), 16, 16);
+	kt_take(kt_key(USERS), kt_addr(USERS), 16, (unsigned long)arg);
+}
+
+static void users_nothing(void *arg)
+{
+	struct kmho_record_info info;
+
+	must(!arg);
+	must_refuse(ENOENT, kt_takeover(kt_key(USERS), kt_addr(USERS), 16));
+	must_refuse(ENOENT, kt_drop(kt_key(USERS)));
+	must_refuse(ENOENT, kt_info(kt_key(USERS), &info));
+}
+
+/* The same key, of two users and root */
+static void users_before(void)
+{
+	kt_need_root();
+	kt_run_as(KT_USER, users_give, (void *)1UL);
+	kt_run_as(KT_OTHER, users_give, (void *)2UL);
+	kt_run(users_give, (void *)3UL);
+}
+
+static void users_after(void)
+{
+	kt_need_root();
+	kt_run_as(KT_USER + 1, users_nothing, NULL);
+	kt_run_as(KT_OTHER, users_take, (void *)2UL);
+	kt_run_as(KT_OTHER, users_nothing, NULL);
+	kt_run(users_take, (void *)3UL);
+	kt_run_as(KT_USER, users_take, (void *)1UL);
+}
+
+/* ---- protection ---- */
+
+static void protections_before(void)
+{
+	unsigned long base = kt_addr(PROTECTIONS);
+
+	kt_map(base, 40);
+	kt_fill(base, 0, 40, SEED(PROTECTIONS));
+	must(!mprotect(kt_ptr(base + 8 * kt_page), 8 * kt_page, PROT_READ));
+	must(!mprotect(kt_ptr(base + 16 * kt_page), 8 * kt_page, PROT_NONE));
+	must(!mprotect(kt_ptr(base + 24 * kt_page), 8 * kt_page, PROT_READ | PROT_EXEC));
+	must(!mprotect(kt_ptr(base + 32 * kt_page), 8 * kt_page,
+		       PROT_READ | PROT_WRITE | PROT_EXEC));
+	must(!kt_handover(kt_key(PROTECTIONS), base, 40));
+	/* the protection that counts is that at the end of the process */
+	must(!mprotect(kt_ptr(base + 4 * kt_page), 4 * kt_page, PROT_READ));
+}
+
+static void protections_after(void)
+{
+	unsigned long base = kt_addr(PROTECTIONS), i;
+	static const char * const perms[] = {
+		"rw-p", "r--p", "r--p", "r--p", "---p", "---p", "r-xp", "r-xp", "rwxp", "rwxp"
+	};
+	struct kmho_range_info info[16];
+
+	must(kt_ranges(kt_key(PROTECTIONS), info, 16) >= 5);
+	must(info[0].base == base && info[0].length == 4 * kt_page);
+	must(info[0].prot == (PROT_READ | PROT_WRITE));
+	must(!kt_takeover(kt_key(PROTECTIONS), base, 40));
+	for (i = 0; i < 40; i++)
+		must(kt_perms(base + i * kt_page, perms[i / 4]));
+	must(!mprotect(kt_ptr(base), 40 * kt_page, PROT_READ | PROT_WRITE));
+	must(kt_same(base, 0, 40, SEED(PROTECTIONS)));
+	kt_fill(base, 0, 40, SEED(PROTECTIONS) + 99);
+	must(kt_same(base, 0, 40, SEED(PROTECTIONS) + 99));
+}
+
+/* ---- where to ---- */
+
+static void chosen_before(void)
+{
+	give_pages(CHOSEN, 64);
+}
+
+static void chosen_after(void)
+{
+	unsigned long base = kt_addr(CHOSEN);
+	struct kmho_range_takeover r[3] = {
+		{ base, { 16 * kt_page }, 0 },
+		{ base + 16 * kt_page, { 16 * kt_page }, kt_addr(TO) },
+		{ base + 32 * kt_page, { 32 * kt_page }, 0 },
+	};
+	struct kmho_op_takeover op = { kt_key(CHOSEN), 3, r };
+
+	must(!kmho(KMHO_TAKEOVER, &op));
+	must(r[0].remap_addr && r[2].remap_addr && r[1].remap_addr == kt_addr(TO));
+	must(r[0].remap_addr % kt_page == 0 && r[0].base == base && r[0].len == 16 * kt_page);
+	must(kt_same(r[0].remap_addr, 0, 16, SEED(CHOSEN)));
+	must(kt_same_from(r[1].remap_addr, 0, 16, SEED(CHOSEN), 16));
+	must(kt_same_from(r[2].remap_addr, 0, 32, SEED(CHOSEN), 32));
+}
+
+static void into_before(void)
+{
+	unsigned long base = kt_addr(INTO);
+
+	kt_map(base, 64);
+	kt_fill(base, 8, 8, SEED(INTO));
+	kt_fill(base, 32, 32, SEED(INTO));
+	must(!kt_handover(kt_key(INTO), base, 64));
+}
+
+/* Present pages replace what is there, holes leave it; flags and protection stay */
+static void into_after(void)
+{
+	unsigned long to = kt_addr(TO), remap = to + 16 * kt_page;
+
+	kt_map(to, 96);
+	kt_fill(to, 0, 96, 77);
+	must(!mprotect(kt_ptr(to), 96 * kt_page, PROT_READ));
+	must(!kt_takeover_to(kt_key(INTO), kt_addr(INTO), 64, &remap));
+	must(remap == to + 16 * kt_page);
+	must(kt_same(to, 0, 16 + 8, 77));
+	must(kt_same_from(to, 16 + 8, 8, SEED(INTO), 8));
+	must(kt_same(to, 16 + 16, 16, 77));
+	must(kt_same_from(to, 16 + 32, 32, SEED(INTO), 32));
+	must(kt_same(to, 16 + 64, 16, 77));
+	must(kt_perms(to, "r--p") && kt_perms(to + 24 * kt_page, "r--p"));
+	must(!mprotect(kt_ptr(to), 96 * kt_page, PROT_READ | PROT_WRITE));
+	kt_fill(to, 0, 96, 78);
+	must(kt_same(to, 0, 96, 78));
+}
+
+static void into_pieces_before(void)
+{
+	give_pages(INTO_PIECES, 64);
+}
+
+/* Several private anonymous mappings, some empty, some with pages, all over the place */
+static void into_pieces_after(void)
+{
+	unsigned long to = kt_addr(TO), remap = to;
+
+	kt_map(to, 64);
+	must(!mprotect(kt_ptr(to + 16 * kt_page), 16 * kt_page, PROT_NONE));
+	must(!mprotect(kt_ptr(to + 32 * kt_page), 16 * kt_page, PROT_READ));
+	*(char *)kt_ptr(to + 60 * kt_page) = 1;
+	must(!kt_takeover_to(kt_key(INTO_PIECES), kt_addr(INTO_PIECES), 64, &remap));
+	must(kt_perms(to, "rw-p") && kt_perms(to + 63 * kt_page, "rw-p"));
+	must(kt_perms(to + 16 * kt_page, "---p") && kt_perms(to + 32 * kt_page, "r--p"));
+	must(!mprotect(kt_ptr(to), 64 * kt_page, PROT_READ));
+	must(kt_same(to, 0, 64, SEED(INTO_PIECES)));
+}
+
+static void unaligned_move_before(void)
+{
+	unsigned long size = kt_need_thp(), base = kt_addr(UNALIGNED_MOVE);
+
+	kt_map_thp(base, 2 * size);
+	kt_fill(base, 0, 2 * size / kt_page, SEED(UNALIGNED_MOVE));
+	must(!kt_handover(kt_key(UNALIGNED_MOVE), base, 2 * size / kt_page));
+}
+
+/* Huge pages go to a place where they cannot be mapped as such */
+static void unaligned_move_after(void)
+{
+	unsigned long size = kt_need_thp(), remap = kt_addr(TO) + 3 * kt_page;
+
+	must(!kt_takeover_to(kt_key(UNALIGNED_MOVE), kt_addr(UNALIGNED_MOVE), 2 * size / kt_page,
+			     &remap));
+	must(kt_same_from(remap, 0, 2 * size / kt_page, SEED(UNALIGNED_MOVE), 0));
+	must(!munmap(kt_ptr(remap + 50 * kt_page), 100 * kt_page));
+	must(kt_same_from(remap, 0, 50, SEED(UNALIGNED_MOVE), 0));
+	must(kt_same_from(remap, 150, 2 * size / kt_page - 150, SEED(UNALIGNED_MOVE), 150));
+}
+
+static void in_use_before(void)
+{
+	give_pages(IN_USE, 64);
+}
+
+static void in_use_after(void)
+{
+	unsigned long base = kt_addr(IN_USE), to = kt_addr(TO);
+	struct kmho_range_takeover r[2] = {
+		{ base, { 32 * kt_page }, to },
+		{ base + 32 * kt_page, { 32 * kt_page }, to + 64 * kt_page },
+	};
+	struct kmho_op_takeover op = { kt_key(IN_USE), 2, r };
+
+	must(mmap(kt_ptr(to + 80 * kt_page), kt_page, PROT_READ | PROT_WRITE,
+		  MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != MAP_FAILED);
+	must_refuse(EEXIST, kmho(KMHO_TAKEOVER, &op));
+	must(kt_unmapped(to, 80));
+	must_refuse(EEXIST, kmho(KMHO_TAKEOVER, &op));
+	kt_unmap(to + 80 * kt_page, 1);
+	must(!kmho(KMHO_TAKEOVER, &op));
+	must(kt_same_from(to, 0, 32, SEED(IN_USE), 0));
+	must(kt_same_from(to, 64, 32, SEED(IN_USE), 32));
+}
+
+static void twice_before(void)
+{
+	give_pages(TWICE, 8);
+}
+
+static void twice_after(void)
+{
+	unsigned long remap = kt_addr(TO);
+
+	kt_take(kt_key(TWICE), kt_addr(TWICE), 8, SEED(TWICE));
+	must_refuse(ENOENT, kt_takeover_to(kt_key(TWICE), kt_addr(TWICE), 8, &remap));
+	must(kt_same(kt_addr(TWICE), 0, 8, SEED(TWICE)));
+}
+
+/* ---- what nobody took travels on ---- */
+
+static void partial_before(void)
+{
+	unsigned long base = kt_addr(PARTIAL);
+
+	kt_map(base, 64);
+	kt_fill(base, 0, 40, SEED(PARTIAL));
+	kt_fill(base, 48, 16, SEED(PARTIAL));
+	must(!kt_handover(kt_key(PARTIAL), base, 64));
+}
+
+static void partial_after(void)
+{
+	unsigned long base = kt_addr(PARTIAL);
+	struct kmho_range_info info[4];
+
+	must_be_incoming(kt_key(PARTIAL), 64, 56);
+	must(!kt_takeover(kt_key(PARTIAL), base + 10 * kt_page, 20));
+	must(kt_same(base, 10, 20, SEED(PARTIAL)));
+	must_refuse(ENOENT, kt_takeover(kt_key(PARTIAL), base, 64));
+	must_be_incoming(kt_key(PARTIAL), 44, 36);
+	must(kt_ranges(kt_key(PARTIAL), info, 4) == 2);
+	must(info[0].base == base && info[0].length == 10 * kt_page);
+	must(info[1].base == base + 30 * kt_page && info[1].length == 34 * kt_page);
+	/* the key is in use as long as something is left */
+	kt_map(kt_addr(TO), 1);
+	must_refuse(EEXIST, kt_handover(kt_key(PARTIAL), kt_addr(TO), 1));
+}
+
+static void partial_again(void)
+{
+	unsigned long base = kt_addr(PARTIAL);
+
+	must_be_incoming(kt_key(PARTIAL), 44, 36);
+	must_refuse(ENOENT, kt_takeover(kt_key(PARTIAL), base + 10 * kt_page, 20));
+	must(!kt_takeover(kt_key(PARTIAL), base, 10));
+	must(!kt_takeover(kt_key(PARTIAL), base + 30 * kt_page, 34));
+	must(kt_same(base, 0, 10, SEED(PARTIAL)));
+	must(kt_same(base, 30, 10, SEED(PARTIAL)));
+	must(kt_zero(base, 40, 8));
+	must(kt_same(base, 48, 16, SEED(PARTIAL)));
+	must(!kt_exists(kt_key(PARTIAL)));
+}
+
+static void carried_before(void)
+{
+	unsigned long base = kt_addr(CARRIED), size = kt_pmd_size();
+
+	if (size)
+		kt_map_thp(base, 2UL << 20);
+	else
+		kt_map(base, (2UL << 20) / kt_page);
+	kt_fill(base, 0, 300, SEED(CARRIED));
+	must(!kt_handover(kt_key(CARRIED), base, (2UL << 20) / kt_page));
+}
+
+static void carried_after(void)
+{
+	struct kmho_record_info info;
+
+	/* nobody takes it; it is there, and no more than there */
+	must(!kt_info(kt_key(CARRIED), &info));
+	must(info.state == KMHO_STATE_INCOMING);
+}
+
+static void carried_again(void)
+{
+	unsigned long base = kt_addr(CARRIED);
+
+	must(!kt_takeover(kt_key(CARRIED), base, (2UL << 20) / kt_page));
+	must(kt_same(base, 0, 300, SEED(CARRIED)));
+	must(kt_zero(base, 300, (2UL << 20) / kt_page - 300));
+}
+
+static void handed_on_before(void)
+{
+	give_pages(HANDED_ON, 64);
+}
+
+/* Taken over, changed, and handed over again, under the same key, from another place */
+static void handed_on_after(void)
+{
+	unsigned long to = kt_addr(TO), remap = to;
+
+	must(!kt_takeover_to(kt_key(HANDED_ON), kt_addr(HANDED_ON), 64, &remap));
+	must(kt_same_from(to, 0, 64, SEED(HANDED_ON), 0));
+	kt_fill(to, 20, 10, SEED(HANDED_ON) + 99);
+	must(!kt_handover(kt_key(HANDED_ON), to, 64));
+	kt_stay();
+}
+
+static void handed_on_again(void)
+{
+	unsigned long to = kt_addr(TO);
+
+	must_be_incoming(kt_key(HANDED_ON), 64, 64);
+	must(!kt_takeover(kt_key(HANDED_ON), to, 64));
+	must(kt_same(to, 0, 20, SEED(HANDED_ON)));
+	must(kt_same(to, 20, 10, SEED(HANDED_ON) + 99));
+	must(kt_same(to, 30, 34, SEED(HANDED_ON)));
+}
+
+/* ---- dropped on either side ---- */
+
+static void dropped_before(void)
+{
+	give_pages(DROPPED, 64);
+	must(!kt_drop(kt_key(DROPPED)));
+	must(kt_same(kt_addr(DROPPED), 0, 64, SEED(DROPPED)));
+}
+
+static void dropped_after(void)
+{
+	must(!kt_exists(kt_key(DROPPED)));
+	must_refuse(ENOENT, kt_takeover(kt_key(DROPPED), kt_addr(DROPPED), 64));
+}
+
+static void drop_here_before(void)
+{
+	give_pages(DROP_HERE, 4096);
+}
+
+static void drop_here_after(void)
+{
+	long before = kt_meminfo("MemFree"), after;
+
+	must_be_incoming(kt_key(DROP_HERE), 4096, 4096);
+	must(!kt_drop(kt_key(DROP_HERE)));
+	must(!kt_exists(kt_key(DROP_HERE)));
+	after = kt_meminfo("MemFree");
+	printf("# MemFree %ld kB, %ld kB after DROP of 16384 kB\n", before, after);
+	must(after - before > 16384 - 2048);
+}
+
+static void drop_here_again(void)
+{
+	must(!kt_exists(kt_key(DROP_HERE)));
+}
+
+/* Physically scattered: every other page goes back before the handover */
+static void scattered_before(void)
+{
+	unsigned long base = kt_addr(SCATTERED), nr = 8192, i;
+
+	kt_map(base, nr);
+	kt_fill(base, 0, nr, SEED(SCATTERED));
+	for (i = 0; i < nr; i += 2)
+		must(!madvise(kt_ptr(base + i * kt_page), kt_page, MADV_DONTNEED));
+	must(!kt_handover(kt_key(SCATTERED), base, nr));
+	must(present_pages(kt_key(SCATTERED)) == nr / 2);
+}
+
+static void scattered_after(void)
+{
+	unsigned long base = kt_addr(SCATTERED), nr = 8192, i;
+
+	must_be_incoming(kt_key(SCATTERED), nr, nr / 2);
+	must(!kt_takeover(kt_key(SCATTERED), base, nr));
+	for (i = 0; i < nr; i += 2) {
+		must(kt_same(base, i + 1, 1, SEED(SCATTERED)));
+		must(!kt_held_pages(base + i * kt_page, 1));
+	}
+}
+
+#define CASE(title, name)	{ title, .before = name##_before, .after = name##_after }
+#define CASE3(title, name) {						\
+	title, .before = name##_before, .after = name##_after,		\
+	.again = name##_again						\
+}
+
+static const struct kt_case cases[] = {
+	CASE("memory of a process that lives until the kexec", whole),
+	CASE("memory of a process that has ended before", exited),
+	CASE("nothing is copied: the pages lie where they lay", physical),
+	CASE("holes stay holes", holes),
+	CASE("a range that is one hole", all_holes),
+	CASE("pages that were read, never written, are holes", zero_pages),
+	CASE("PMD-size huge pages stay huge", thp),
+	CASE("a huge page of which a part is mapped", thp_part),
+	CASE("the huge zero page is a hole", thp_zero),
+	CASE("a range that begins and ends inside huge pages", thp_range_part),
+	CASE("64 KiB huge pages", mthp),
+	CASE("pages that were swapped out", swapped),
+	CASE("huge pages that were swapped out in part", swapped_thp),
+	CASE("2000 ranges under one key", ranges),
+	CASE("ranges that adjoin may be taken as one", adjoining),
+	CASE("100 keys", keys),
+	CASE("one key of three users", users),
+	CASE("protections within one range", protections),
+	CASE("remap_addr 0: the kernel chooses", chosen),
+	CASE("into a mapping of the caller", into),
+	CASE("into several mappings of the caller", into_pieces),
+	CASE("huge pages to an address that is not aligned for them", unaligned_move),
+	CASE("an address in use: nothing is mapped, nothing is lost", in_use),
+	CASE("each page is taken once", twice),
+	CASE3("what was not taken travels on to the next kernel", partial),
+	CASE3("a record that nobody looked at travels on", carried),
+	CASE3("what was taken is handed over again", handed_on),
+	CASE("what was dropped before is not there", dropped),
+	CASE3("what is dropped afterwards is free memory", drop_here),
+	CASE("8192 pages, every other a hole", scattered),
+};
+
+int main(int argc, char **argv)
+{
+	kt_program = 3;
+	return kt_main(argc, argv, cases, ARRAY_SIZE(cases));
+}
