@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The bytes that kmho(2) leaves to the next kernel.
+ */
+#ifndef _LINUX_KHO_ABI_KMHO_H
+#define _LINUX_KHO_ABI_KMHO_H
+
+#include <linux/bits.h>
+#include <linux/types.h>
+
+#include <asm/page.h>
+
+/**
+ * DOC: kmho ABI
+ *
+ * KHO's root has a subnode %KMHO_KHO_NODE whose blob is one
+ * &struct kmho_root_ser. From there hang three kinds of table, each a chain of
+ * pages that start with a &struct kmho_page_ser and go on with entries of one
+ * size::
+ *
+ *   kmho_root_ser --> kmho_record_ser ... (a record each)
+ *                       |--> kmho_area_ser ...   (its address ranges)
+ *                       '--> kmho_extent_ser ... (the pages in them)
+ *
+ * All of these pages are preserved with kho_preserve_pages(), one page each;
+ * the memory of an extent with one kho_preserve_pages() for the whole extent.
+ *
+ * Nothing in here is believed before it is checked: the root, each record and
+ * each page of areas and extents carries a CRC-32C over itself with the field
+ * that holds it taken as zero. The pages of the record table carry one over
+ * their header only, so that one damaged record does not take its neighbours
+ * along.
+ *
+ * Areas are sorted by address and do not overlap; adjacent ones differ in
+ * protection or kind. Extents are sorted by address and do not overlap, each
+ * lies in one area and does not cross a multiple of %PMD_SIZE. What lies in an
+ * area and in no extent is a hole.
+ *
+ * Any change to these structures or to their meaning changes
+ * %KMHO_COMPATIBLE, and a kernel refuses a string that it does not know.
+ */
+
+#define KMHO_KHO_NODE		"kmho"
+#define KMHO_COMPATIBLE		"kmho-v1"
+#define KMHO_ABI_VERSION	1
+
+/**
+ * struct kmho_page_ser - header of each page of a table
+ * @next:	physical address of the next page of the table; 0: none
+ * @count:	entries that follow
+ * @crc:	CRC-32C
+ */
+struct kmho_page_ser {
+	__u64 next;
+	__u32 count;
+	__u32 crc;
+};
+
+/**
+ * struct kmho_root_ser - where the records are
+ * @compatible:	%KMHO_COMPATIBLE, padded with zeros
+ * @page_shift:	%PAGE_SHIFT of the kernel that wrote it
+ * @crc:	CRC-32C
+ * @nr_records:	number of records
+ * @records:	physical address of the first page of the record table; 0: none
+ */
+struct kmho_root_ser {
+	char compatible[16];
+	__u32 page_shift;
+	__u32 crc;
+	__u64 nr_records;
+	__u64 records;
+};
+
+/**
+ * struct kmho_record_ser - a record
+ * @key:	its name
+ * @uid:	its owner, as the initial user namespace numbers users
+ * @crc:	CRC-32C
+ * @nr_areas:	number of areas
+ * @areas:	physical address of the first page of the area table
+ * @nr_extents:	number of extents
+ * @extents:	physical address of the first page of the extent table; 0: none
+ * @nr_pages:	number of pages in all extents
+ * @nr_migrated: pages that were moved out of scratch areas
+ */
+struct kmho_record_ser {
+	__u64 key;
+	__u32 uid;
+	__u32 crc;
+	__u64 nr_areas;
+	__u64 areas;
+	__u64 nr_extents;
+	__u64 extents;
+	__u64 nr_pages;
+	__u64 nr_migrated;
+};
+
+/* kmho_area_ser.flags */
+#define KMHO_AREA_READ		BIT(0)
+#define KMHO_AREA_WRITE		BIT(1)
+#define KMHO_AREA_EXEC		BIT(2)
+#define KMHO_AREA_NORESERVE	BIT(3)
+#define KMHO_AREA_HUGEPAGE	BIT(4)
+#define KMHO_AREA_NOHUGEPAGE	BIT(5)
+#define KMHO_AREA_DONTDUMP	BIT(6)
+#define KMHO_AREA_DONTFORK	BIT(7)
+#define KMHO_AREA_WIPEONFORK	BIT(8)
+#define KMHO_AREA_FLAGS		GENMASK(8, 0)
+
+/**
+ * struct kmho_area_ser - addresses that are of one kind
+ * @start:	first byte
+ * @end:	byte after the last
+ * @kind:	KMHO_KIND_* of <uapi/linux/kmho.h>
+ * @flags:	KMHO_AREA_*
+ */
+struct kmho_area_ser {
+	__u64 start;
+	__u64 end;
+	__u32 kind;
+	__u32 flags;
+};
+
+/*
+ * kmho_extent_ser.where: the virtual page number, and below it the number of
+ * pages less one. Extents therefore sort by @where.
+ */
+#define KMHO_EXTENT_NR_BITS	16
+#define KMHO_EXTENT_NR_MAX	BIT(KMHO_EXTENT_NR_BITS)
+
+/*
+ * kmho_extent_ser.what: the page frame number, below it the order of the
+ * folios that the pages made up, below that flags.
+ */
+#define KMHO_EXTENT_PFN_SHIFT	20
+#define KMHO_EXTENT_ORDER_SHIFT	14
+#define KMHO_EXTENT_ORDER_MASK	GENMASK(5, 0)
+#define KMHO_EXTENT_FLAGS	GENMASK(13, 0)
+
+/*
+ * How the kernel that has the record holds the pages. It is of no meaning to
+ * the next one, which clears these bits before it looks at an extent.
+ */
+#define KMHO_EXTENT_PINNED	BIT(0)	/* a pin a page */
+#define KMHO_EXTENT_RESTORED	BIT(1)	/* a reference a page, of order 0 */
+#define KMHO_EXTENT_FORMED	BIT(2)	/* a reference a folio, of that order */
+#define KMHO_EXTENT_LOCAL	GENMASK(2, 0)
+
+/**
+ * struct kmho_extent_ser - pages that are contiguous in both address spaces
+ * @where:	virtual page number and number of pages
+ * @what:	page frame number, folio order and flags
+ */
+struct kmho_extent_ser {
+	__u64 where;
+	__u64 what;
+};
+
+#endif /* _LINUX_KHO_ABI_KMHO_H */

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the rest of the kernel calls so that memory which kmho(2) has handed
+ * over stays true to its record. All of it costs one load and one branch for an
+ * address space that has handed nothing over.
+ */
+#ifndef _LINUX_KMHO_H
+#define _LINUX_KMHO_H
+
+#include <linux/compiler.h>
+#include <linux/mm_types.h>
+
+#ifdef CONFIG_KMHO
+
+void __kmho_fault(struct vm_area_struct *vma, unsigned long address,
+		  unsigned int flags);
+bool __kmho_overlaps(struct mm_struct *mm, unsigned long start,
+		     unsigned long end);
+void __kmho_exit_mm(struct mm_struct *mm);
+void __kmho_destroy_mm(struct mm_struct *mm);
+int kmho_seal(void);
+void kmho_unseal(void);
+
+/**
+ * kmho_fault - note that a fault may give a handed over range another page
+ * @vma:	mapping that faulted
+ * @address:	address that faulted
+ * @flags:	FAULT_FLAG_*
+ *
+ * Called before the fault is handled. Waits while a kexec is under way and the
+ * records are complete: a write that would need another page then never
+ * completes, so that no completed write is lost.
+ *
+ * Context: mmap lock or VMA lock held for reading, or mmap lock for writing.
+ */
+static inline void kmho_fault(struct vm_area_struct *vma, unsigned long address,
+			      unsigned int flags)
+{
+	if (unlikely(READ_ONCE(vma->vm_mm->kmho)))
+		__kmho_fault(vma, address, flags);
+}
+
+/**
+ * kmho_overlaps - is any of this memory handed over?
+ * @mm:		address space
+ * @start:	first byte
+ * @end:	byte after the last
+ *
+ * Context: mmap lock or VMA lock held.
+ * Return: true if a live record has a part of the range.
+ */
+static inline bool kmho_overlaps(struct mm_struct *mm, unsigned long start,
+				 unsigned long end)
+{
+	return unlikely(READ_ONCE(mm->kmho)) && __kmho_overlaps(mm, start, end);
+}
+
+static inline void kmho_init_mm(struct mm_struct *mm)
+{
+	mm->kmho = NULL;
+}
+
+/**
+ * kmho_exit_mm - complete the records of an address space that ends
+ * @mm:		address space without users, not yet unmapped
+ */
+static inline void kmho_exit_mm(struct mm_struct *mm)
+{
+	if (unlikely(mm->kmho))
+		__kmho_exit_mm(mm);
+}
+
+static inline void kmho_destroy_mm(struct mm_struct *mm)
+{
+	if (unlikely(mm->kmho))
+		__kmho_destroy_mm(mm);
+}
+
+#else /* !CONFIG_KMHO */
+
+static inline void kmho_fault(struct vm_area_struct *vma, unsigned long address,
+			      unsigned int flags) { }
+
+static inline bool kmho_overlaps(struct mm_struct *mm, unsigned long start,
+				 unsigned long end)
+{
+	return false;
+}
+
+static inline void kmho_init_mm(struct mm_struct *mm) { }
+static inline void kmho_exit_mm(struct mm_struct *mm) { }
+static inline void kmho_destroy_mm(struct mm_struct *mm) { }
+
+static inline int kmho_seal(void)
+{
+	return 0;
+}
+
+static inline void kmho_unseal(void) { }
+
+#endif /* CONFIG_KMHO */
+
+#endif /* _LINUX_KMHO_H */

@@ -1,0 +1,751 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * From an address space to extents.
+ *
+ * Memory is collected by the block, which is as much of it as one page table
+ * maps (PMD_SIZE), so that a block can be collected again when it has changed.
+ * Each page is pinned: it is not swapped out, migrated or freed from then on.
+ * It can still be replaced by a copy on write, which is a fault and is noted.
+ *
+ * A page is taken as it is, even one that fork() shares: to unshare it would
+ * copy it. Only a page that is shared and pinned already is, because another
+ * record may have it, and no page can be in two.
+ */
+
+#define pr_fmt(fmt) "kmho: " fmt
+
+#include <linux/mm.h>
+#include <linux/kexec_handover.h>
+#include <linux/leafops.h>
+#include <linux/migrate.h>
+#include <linux/mm_inline.h>
+#include <linux/mmap_lock.h>
+#include <linux/mman.h>
+#include <linux/pagewalk.h>
+#include <linux/rmap.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/swap.h>
+#include <linux/userfaultfd_k.h>
+
+#include "../internal.h"
+#include "internal.h"
+
+/* How often a block is looked at again before it counts as busy */
+#define KMHO_COLLECT_TRIES	10
+
+/**
+ * struct kmho_collector - what is known of the block being collected
+ * @rec:	record that it is collected for
+ * @mm:		its address space
+ * @ext:	extents found
+ * @nr:		how many
+ * @old:	extents that the record has there already
+ * @nr_old:	how many
+ * @start:	first address of the block
+ * @fault:	pages that have to be faulted in or unshared before they can be
+ *		taken, a bit for each page of the block
+ * @nr_fault:	how many
+ * @migrate:	isolated folios that lie in scratch areas
+ * @drain:	a folio could not be isolated because it is in a CPU's batch
+ * @must:	pass over what cannot be had, do not fail for it
+ */
+struct kmho_collector {
+	struct kmho_record *rec;
+	struct mm_struct *mm;
+	struct kmho_extent_ser *ext;
+	unsigned long nr;
+	struct kmho_extent_ser *old;
+	unsigned long nr_old;
+	unsigned long start;
+	DECLARE_BITMAP(fault, PTRS_PER_PTE);
+	unsigned long nr_fault;
+	struct list_head migrate;
+	bool drain;
+	bool must;
+};
+
+static struct kmho_collector *kmho_collector_alloc(struct kmho_record *rec)
+{
+	struct kmho_collector *c;
+
+	c = kvzalloc(sizeof(*c), GFP_KERNEL);
+	if (!c)
+		return NULL;
+
+	c->ext = kvcalloc(PTRS_PER_PTE, sizeof(*c->ext), GFP_KERNEL);
+	c->old = kvcalloc(PTRS_PER_PTE, sizeof(*c->old), GFP_KERNEL);
+	if (!c->ext || !c->old) {
+		kvfree(c->ext);
+		kvfree(c->old);
+		kvfree(c);
+		return NULL;
+	}
+
+	c->rec = rec;
+	c->mm = rec->mm;
+	INIT_LIST_HEAD(&c->migrate);
+	return c;
+}
+
+static void kmho_collector_free(struct kmho_collector *c)
+{
+	kvfree(c->ext);
+	kvfree(c->old);
+	kvfree(c);
+}
+
+/* Does the record have this page at this address already? */
+static bool kmho_is_old(const struct kmho_collector *c, u64 vpn, u64 pfn)
+{
+	unsigned long i;
+
+	for (i = 0; i < c->nr_old; i++) {
+		u64 first = kmho_extent_vpn(&c->old[i]);
+
+		if (vpn >= first && vpn < kmho_extent_end(&c->old[i]))
+			return kmho_extent_pfn(&c->old[i]) + vpn - first == pfn;
+	}
+
+	return false;
+}
+
+static void kmho_want_fault(struct kmho_collector *c, unsigned long addr)
+{
+	__set_bit((addr - c->start) >> PAGE_SHIFT, c->fault);
+	c->nr_fault++;
+}
+
+static void kmho_want_migration(struct kmho_collector *c, struct folio *folio)
+{
+	if (folio_isolate_lru(folio)) {
+		list_add_tail(&folio->lru, &c->migrate);
+		node_stat_mod_folio(folio, NR_ISOLATED_ANON +
+				    folio_is_file_lru(folio),
+				    folio_nr_pages(folio));
+	} else {
+		c->drain = true;
+	}
+}
+
+static unsigned long kmho_pins(struct folio *folio)
+{
+	if (folio_has_pincount(folio))
+		return atomic_read(&folio->_pincount);
+
+	return folio_ref_count(folio) / GUP_PIN_COUNTING_BIAS;
+}
+
+/* Take pages that follow each other in both address spaces. */
+static int kmho_take(struct kmho_collector *c, struct folio *folio,
+		     struct page *page, unsigned long addr, unsigned long nr)
+{
+	bool whole = nr == folio_nr_pages(folio);
+	u64 vpn = addr >> PAGE_SHIFT;
+	u64 pfn = page_to_pfn(page);
+	unsigned int order;
+	int err;
+
+	if (unlikely(kho_scratch_overlap(PFN_PHYS(pfn), nr << PAGE_SHIFT))) {
+		kmho_want_migration(c, folio);
+		return 0;
+	}
+
+	err = try_grab_folio(folio, nr, FOLL_PIN);
+	if (err)
+		return err;
+
+	/* Another record may have looked at a shared page just now, too. */
+	if (!PageAnonExclusive(page) && kmho_pins(folio) > nr &&
+	    !kmho_is_old(c, vpn, pfn)) {
+		gup_put_folio(folio, nr, FOLL_PIN);
+		kmho_want_fault(c, addr);
+		return 0;
+	}
+
+	order = whole ? folio_order(folio) : 0;
+	if (c->nr) {
+		struct kmho_extent_ser *last = &c->ext[c->nr - 1];
+
+		if (kmho_extent_end(last) == vpn &&
+		    kmho_extent_pfn(last) + kmho_extent_nr(last) == pfn &&
+		    kmho_extent_order(last) == order) {
+			last->where += nr;
+			return 0;
+		}
+	}
+
+	c->ext[c->nr++] = kmho_extent_make(vpn, pfn, nr, order,
+					   KMHO_EXTENT_PINNED);
+	return 0;
+}
+
+/*
+ * May this page be taken as it is? Not one that KSM made, nor one that is
+ * shared and that somebody, perhaps another record, has pinned.
+ */
+static bool kmho_may_take(const struct kmho_collector *c, struct folio *folio,
+			  struct page *page, unsigned long addr)
+{
+	if (folio_test_ksm(folio))
+		return false;
+
+	return PageAnonExclusive(page) || !folio_maybe_dma_pinned(folio) ||
+	       kmho_is_old(c, addr >> PAGE_SHIFT, page_to_pfn(page));
+}
+
+static int kmho_collect_pmd(struct kmho_collector *c, pmd_t pmd,
+			    unsigned long addr, unsigned long next)
+{
+	struct page *page;
+	struct folio *folio;
+
+	if (!pmd_present(pmd)) {
+		kmho_want_fault(c, addr);
+		return 0;
+	}
+	if (is_huge_zero_pmd(pmd))
+		return 0;
+
+	page = pmd_page(pmd) + ((addr & ~PMD_MASK) >> PAGE_SHIFT);
+	folio = page_folio(page);
+	if (folio_is_zone_device(folio))
+		return -EOPNOTSUPP;
+	if (!PageAnonExclusive(&folio->page) && folio_maybe_dma_pinned(folio) &&
+	    !kmho_is_old(c, addr >> PAGE_SHIFT, page_to_pfn(page))) {
+		kmho_want_fault(c, addr);
+		return 0;
+	}
+
+	return kmho_take(c, folio, page, addr, (next - addr) >> PAGE_SHIFT);
+}
+
+/* Returns how many page table entries were dealt with, or an error. */
+static int kmho_collect_pte(struct kmho_collector *c,
+			    struct vm_area_struct *vma, pte_t *pte,
+			    unsigned long addr, unsigned long max)
+{
+	pte_t ptent = ptep_get(pte);
+	struct folio *folio;
+	struct page *page;
+	unsigned long nr = 1, i;
+	bool pinned;
+	int err;
+
+	if (pte_none(ptent))
+		return 1;
+	if (!pte_present(ptent)) {
+		softleaf_t entry = softleaf_from_pte(ptent);
+
+		if (!softleaf_is_marker(entry))
+			kmho_want_fault(c, addr);
+		return 1;
+	}
+
+	page = vm_normal_page(vma, addr, ptent);
+	if (!page)
+		return is_zero_pfn(pte_pfn(ptent)) ? 1 : -EOPNOTSUPP;
+
+	folio = page_folio(page);
+	if (folio_is_zone_device(folio) || !folio_test_anon(folio))
+		return -EOPNOTSUPP;
+
+	pinned = folio_maybe_dma_pinned(folio);
+	if (folio_test_large(folio)) {
+		nr = folio_pte_batch(folio, pte, ptent, max);
+		for (i = 0; pinned && i < nr; i++)
+			if (!kmho_may_take(c, folio, page + i,
+					   addr + i * PAGE_SIZE))
+				nr = i;
+	}
+	if (!nr || !kmho_may_take(c, folio, page, addr)) {
+		kmho_want_fault(c, addr);
+		return 1;
+	}
+
+	err = kmho_take(c, folio, page, addr, nr);
+	return err ?: nr;
+}
+
+static int kmho_pmd_entry(pmd_t *pmd, unsigned long addr, unsigned long next,
+			  struct mm_walk *walk)
+{
+	struct kmho_collector *c = walk->private;
+	spinlock_t *ptl;
+	pte_t *pte;
+	int ret = 0;
+
+	ptl = pmd_trans_huge_lock(pmd, walk->vma);
+	if (ptl) {
+		ret = kmho_collect_pmd(c, *pmd, addr, next);
+		spin_unlock(ptl);
+		return ret;
+	}
+
+	pte = pte_offset_map_lock(walk->mm, pmd, addr, &ptl);
+	if (!pte) {
+		walk->action = ACTION_AGAIN;
+		return 0;
+	}
+	while (addr < next) {
+		ret = kmho_collect_pte(c, walk->vma, pte, addr,
+				       (next - addr) >> PAGE_SHIFT);
+		if (ret < 0)
+			break;
+		pte += ret;
+		addr += ret * PAGE_SIZE;
+		ret = 0;
+	}
+	pte_unmap_unlock(pte, ptl);
+	return ret;
+}
+
+static const struct mm_walk_ops kmho_walk_ops = {
+	.pmd_entry = kmho_pmd_entry,
+	.walk_lock = PGWALK_RDLOCK,
+};
+
+static const struct mm_walk_ops kmho_walk_locked_ops = {
+	.pmd_entry = kmho_pmd_entry,
+	.walk_lock = PGWALK_WRLOCK_VERIFY,
+};
+
+static void kmho_unpin_all(struct kmho_extent_ser *ext, unsigned long nr)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr; i++)
+		kmho_extent_unpin(&ext[i]);
+}
+
+/* Bring in what is swapped out, give copies where a page cannot be shared. */
+static int kmho_fault_in(struct kmho_collector *c)
+{
+	unsigned long i;
+
+	for_each_set_bit(i, c->fault, PTRS_PER_PTE) {
+		unsigned long addr = c->start + i * PAGE_SIZE;
+		struct vm_area_struct *vma = vma_lookup(c->mm, addr);
+		vm_fault_t fault;
+
+		if (!vma)
+			return -EOPNOTSUPP;
+		fault = handle_mm_fault(vma, addr, FAULT_FLAG_UNSHARE |
+					FAULT_FLAG_REMOTE, NULL);
+		if (fault & VM_FAULT_OOM)
+			return -ENOMEM;
+		if (fault & VM_FAULT_ERROR)
+			return -EOPNOTSUPP;
+		cond_resched();
+	}
+
+	return 0;
+}
+
+static int kmho_migrate(struct kmho_collector *c)
+{
+	struct migration_target_control mtc = {
+		.nid = NUMA_NO_NODE,
+		.gfp_mask = GFP_USER | __GFP_NOWARN,
+		.reason = MR_LONGTERM_PIN,
+	};
+	unsigned int nr = 0;
+	int err;
+
+	err = migrate_pages(&c->migrate, alloc_migration_target, NULL,
+			    (unsigned long)&mtc, MIGRATE_SYNC, MR_LONGTERM_PIN,
+			    &nr);
+	c->rec->nr_migrated += nr;
+	putback_movable_pages(&c->migrate);
+	return err < 0 ? err : 0;
+}
+
+/**
+ * kmho_collect_block - find the pages of a block and pin them
+ * @c:		collector; its extents are the result
+ * @start:	first address
+ * @end:	address behind the last; not beyond the block
+ * @locked:	the mmap lock is held for writing
+ *
+ * Context: mmap lock held.
+ * Return: 0, or a negative errno, with nothing pinned.
+ */
+static int kmho_collect_block(struct kmho_collector *c, unsigned long start,
+			      unsigned long end, bool locked)
+{
+	unsigned int tries;
+	int err;
+
+	c->start = start;
+	for (tries = 0; tries < KMHO_COLLECT_TRIES; tries++) {
+		c->nr = 0;
+		c->nr_fault = 0;
+		c->drain = false;
+		err = walk_page_range(c->mm, start, end, locked ?
+				      &kmho_walk_locked_ops : &kmho_walk_ops,
+				      c);
+		if (!err && !c->nr_fault && !c->drain &&
+		    list_empty(&c->migrate))
+			return 0;
+
+		if (!err && c->nr_fault) {
+			err = kmho_fault_in(c);
+			bitmap_zero(c->fault, PTRS_PER_PTE);
+			if (err == -EOPNOTSUPP && c->must) {
+				pr_err("key %#llx: a page in %#lx-%#lx cannot be had\n",
+				       c->rec->key, start, end);
+				if (list_empty(&c->migrate))
+					return 0;
+				err = 0;
+			}
+		}
+		kmho_unpin_all(c->ext, c->nr);
+		if (!list_empty(&c->migrate)) {
+			int ret = kmho_migrate(c);
+
+			err = err ?: ret;
+		}
+		if (err)
+			return err;
+		if (c->drain || tries)
+			lru_add_drain_all();
+	}
+
+	return -ENOMEM;
+}
+
+/**
+ * kmho_check_vmas - can this range be handed over?
+ * @mm:		address space; its mmap lock is held
+ * @start:	first address
+ * @end:	address behind the last
+ *
+ * Return: 0; -ENOMEM if a part of it is not mapped; -EOPNOTSUPP if a part of
+ * it is of a kind that cannot be handed over.
+ */
+int kmho_check_vmas(struct mm_struct *mm, unsigned long start,
+		    unsigned long end)
+{
+	const vm_flags_t no = VM_SHARED | VM_PFNMAP | VM_MIXEDMAP | VM_IO |
+			      VM_HUGETLB | VM_DROPPABLE | VM_SHADOW_STACK |
+			      VM_MTE;
+	VMA_ITERATOR(vmi, mm, start);
+	struct vm_area_struct *vma;
+	unsigned long at = start;
+
+	for_each_vma_range(vmi, vma, end) {
+		if (vma->vm_start > at)
+			return -ENOMEM;
+		at = vma->vm_end;
+	}
+	if (at < end)
+		return -ENOMEM;
+
+	vma_iter_set(&vmi, start);
+	for_each_vma_range(vmi, vma, end)
+		if (!vma_is_anonymous(vma) || (vma->vm_flags & no) ||
+		    userfaultfd_armed(vma))
+			return -EOPNOTSUPP;
+
+	return 0;
+}
+
+/*
+ * Is there a page table for this address? If not, @next becomes the end of what
+ * is missing, so that a hole costs by the size of its upper page tables.
+ */
+static bool kmho_has_table(struct mm_struct *mm, unsigned long addr,
+			   unsigned long *next, unsigned long end)
+{
+	pgd_t *pgd = pgd_offset(mm, addr);
+	p4d_t *p4d;
+	pud_t *pud;
+
+	if (pgd_none(pgdp_get(pgd))) {
+		*next = pgd_addr_end(addr, end);
+		return false;
+	}
+	p4d = p4d_offset(pgd, addr);
+	if (p4d_none(p4dp_get(p4d))) {
+		*next = p4d_addr_end(addr, end);
+		return false;
+	}
+	pud = pud_offset(p4d, addr);
+	if (pud_none(pudp_get(pud))) {
+		*next = pud_addr_end(addr, end);
+		return false;
+	}
+
+	return !pmd_none(pmdp_get_lockless(pmd_offset(pud, addr)));
+}
+
+/* Collect the blocks of a range while the process goes on. */
+static int kmho_collect_range(struct kmho_collector *c,
+			      const struct kmho_range *range, bool enforce)
+{
+	struct kmho_record *rec = c->rec;
+	unsigned long addr, next, i;
+	int err = 0;
+
+	mmap_read_lock(c->mm);
+	for (addr = range->start; addr < range->end; addr = next) {
+		unsigned long nr_pages = 0;
+
+		next = pmd_addr_end(addr, range->end);
+		if (fatal_signal_pending(current)) {
+			err = -EINTR;
+			break;
+		}
+		if (need_resched() || mmap_lock_is_contended(c->mm)) {
+			mmap_read_unlock(c->mm);
+			cond_resched();
+			mmap_read_lock(c->mm);
+		}
+
+		/* Large holes cost next to nothing. */
+		if (!kmho_has_table(c->mm, addr, &next, range->end))
+			continue;
+
+		err = kmho_collect_block(c, addr, next, false);
+		if (err)
+			break;
+
+		for (i = 0; i < c->nr; i++)
+			nr_pages += kmho_extent_nr(&c->ext[i]);
+		err = kmho_account(rec, nr_pages, enforce);
+		if (err)
+			goto err_unpin;
+		err = kmho_extents_preserve(c->ext, c->nr);
+		if (err)
+			goto err_account;
+		for (i = 0; i < c->nr; i++) {
+			err = kmho_table_append(&rec->extents, &c->ext[i]);
+			if (err)
+				goto err_remove;
+		}
+	}
+	mmap_read_unlock(c->mm);
+	return err;
+
+err_remove:
+	kmho_table_remove(&rec->extents,
+			  (u64)(addr >> PAGE_SHIFT) << KMHO_EXTENT_NR_BITS,
+			  U64_MAX);
+	kmho_extents_unpreserve(c->ext, c->nr);
+err_account:
+	for (i = 0; i < c->nr; i++)
+		kmho_account(rec, -(long)kmho_extent_nr(&c->ext[i]), false);
+err_unpin:
+	kmho_unpin_all(c->ext, c->nr);
+	mmap_read_unlock(c->mm);
+	return err;
+}
+
+/**
+ * kmho_collect - collect all memory of a record
+ * @rec:	record, attached to the caller's address space; its lock is held
+ *
+ * The process goes on reading and writing meanwhile; what it changes is noted.
+ *
+ * Return: 0; -EAGAIN over RLIMIT_MEMLOCK; -EOPNOTSUPP; -ENOMEM; -EINTR if the
+ * task is killed. On failure the record keeps what was collected so far.
+ */
+int kmho_collect(struct kmho_record *rec)
+{
+	struct kmho_range *range;
+	struct kmho_collector *c;
+	int err = 0;
+
+	c = kmho_collector_alloc(rec);
+	if (!c)
+		return -ENOMEM;
+
+	list_for_each_entry(range, &rec->ranges, node) {
+		err = kmho_collect_range(c, range,
+					 !capable(CAP_IPC_LOCK));
+		if (err)
+			break;
+	}
+
+	kmho_collector_free(c);
+	return err;
+}
+
+/* The extents that a record has in a block */
+static void kmho_load_old(struct kmho_collector *c, u64 first, u64 end)
+{
+	struct kmho_pos pos = kmho_table_seek(&c->rec->extents, first);
+	struct kmho_extent_ser *ext;
+
+	c->nr_old = 0;
+	for_each_kmho_entry_from(&c->rec->extents, pos, ext) {
+		if (ext->where >= end)
+			break;
+		c->old[c->nr_old++] = *ext;
+	}
+}
+
+/* Collect a block again and have the result replace what the record had. */
+static int kmho_sync_block(struct kmho_collector *c, unsigned long start,
+			   unsigned long end)
+{
+	u64 first = (u64)(start >> PAGE_SHIFT) << KMHO_EXTENT_NR_BITS;
+	u64 behind = (u64)(end >> PAGE_SHIFT) << KMHO_EXTENT_NR_BITS;
+	struct kmho_record *rec = c->rec;
+	struct kmho_splice splice;
+	long grown = 0;
+	unsigned long i;
+	int err, ret;
+
+	kmho_load_old(c, first, behind);
+	err = kmho_collect_block(c, start, end, true);
+	if (err)
+		return err;
+
+	err = kmho_splice_prepare(&rec->extents, first, behind, c->ext, c->nr,
+				  &splice);
+	if (err)
+		goto err_unpin;
+
+	/* Old and new may have keys in KHO in common: first out, then in. */
+	kmho_extents_unpreserve(c->old, c->nr_old);
+	err = kmho_extents_preserve(c->ext, c->nr);
+	if (err)
+		goto err_preserve;
+
+	for (i = 0; i < c->nr; i++)
+		grown += kmho_extent_nr(&c->ext[i]);
+	for (i = 0; i < c->nr_old; i++)
+		grown -= kmho_extent_nr(&c->old[i]);
+	kmho_account(rec, grown, false);
+	kmho_splice_commit(&rec->extents, &splice);
+	kmho_unpin_all(c->old, c->nr_old);
+	return 0;
+
+err_preserve:
+	/* The tree has kept the nodes for these, so they fit in again. */
+	ret = kmho_extents_preserve(c->old, c->nr_old);
+	WARN_ON_ONCE(ret);
+	kmho_splice_abort(&splice);
+err_unpin:
+	kmho_unpin_all(c->ext, c->nr);
+	return err;
+}
+
+/**
+ * kmho_sync - look again at what was noted since the handover
+ * @rec:	live record; its lock is held, and the mmap lock for writing
+ * @must:	pass over pages that cannot be had, such as poisoned ones
+ *
+ * Return: 0; a negative errno, after which it can be called again.
+ */
+int kmho_sync(struct kmho_record *rec, bool must)
+{
+	struct kmho_collector *c = NULL;
+	struct kmho_range *range;
+	int err = 0;
+
+	list_for_each_entry(range, &rec->ranges, node) {
+		unsigned long nr = kmho_range_block(range, range->end - 1) + 1;
+		struct vm_area_struct *vma;
+		unsigned long i;
+
+		/* Wait for faults that hold only the lock of their VMA. */
+		VMA_ITERATOR(vmi, rec->mm, range->start);
+
+		for_each_vma_range(vmi, vma, range->end)
+			vma_start_write(vma);
+
+		for_each_set_bit(i, range->dirty, nr) {
+			unsigned long start, end;
+
+			if (!c) {
+				c = kmho_collector_alloc(rec);
+				if (!c)
+					return -ENOMEM;
+				c->must = must;
+			}
+			start = ((range->start >> PMD_SHIFT) + i) << PMD_SHIFT;
+			end = start + PMD_SIZE;
+			start = max(start, range->start);
+			end = min(end - 1, range->end - 1) + 1;
+			err = kmho_sync_block(c, start, end);
+			if (err)
+				goto out;
+			clear_bit(i, range->dirty);
+			cond_resched();
+		}
+	}
+out:
+	if (c)
+		kmho_collector_free(c);
+	return err;
+}
+
+static u32 kmho_area_flags(const struct vm_area_struct *vma)
+{
+	static const struct {
+		vm_flags_t vma;
+		u32 area;
+	} map[] = {
+		{ VM_READ, KMHO_AREA_READ },
+		{ VM_WRITE, KMHO_AREA_WRITE },
+		{ VM_EXEC, KMHO_AREA_EXEC },
+		{ VM_NORESERVE, KMHO_AREA_NORESERVE },
+		{ VM_HUGEPAGE, KMHO_AREA_HUGEPAGE },
+		{ VM_NOHUGEPAGE, KMHO_AREA_NOHUGEPAGE },
+		{ VM_DONTDUMP, KMHO_AREA_DONTDUMP },
+		{ VM_DONTCOPY, KMHO_AREA_DONTFORK },
+		{ VM_WIPEONFORK, KMHO_AREA_WIPEONFORK },
+	};
+	u32 flags = 0;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(map); i++)
+		if (vma->vm_flags & map[i].vma)
+			flags |= map[i].area;
+
+	return flags;
+}
+
+/**
+ * kmho_collect_areas - write down how the ranges of a record are mapped
+ * @rec:	live record; its lock is held, and the mmap lock
+ * @areas:	initialised, empty table for the result
+ *
+ * Return: 0, or -ENOMEM with @areas empty.
+ */
+int kmho_collect_areas(struct kmho_record *rec, struct kmho_table *areas)
+{
+	struct kmho_area_ser area = { 0 };
+	struct kmho_range *range;
+
+	list_for_each_entry(range, &rec->ranges, node) {
+		VMA_ITERATOR(vmi, rec->mm, range->start);
+		struct vm_area_struct *vma;
+
+		for_each_vma_range(vmi, vma, range->end) {
+			struct kmho_area_ser next = {
+				.start = max(vma->vm_start, range->start),
+				.end = min(vma->vm_end, range->end),
+				.kind = KMHO_KIND_ANON,
+				.flags = kmho_area_flags(vma),
+			};
+
+			if (area.end == next.start && area.kind == next.kind &&
+			    area.flags == next.flags) {
+				area.end = next.end;
+				continue;
+			}
+			if (area.end && kmho_table_append(areas, &area))
+				goto err_destroy;
+			area = next;
+		}
+	}
+	if (!kmho_table_append(areas, &area))
+		return 0;
+
+err_destroy:
+	kmho_table_destroy(areas);
+	return -ENOMEM;
+}

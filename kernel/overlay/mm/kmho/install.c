@@ -1,0 +1,912 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * From extents to an address space.
+ *
+ * A takeover first does all that can fail: it makes the mappings, cuts the
+ * record where the ranges end, gets the pages into a state in which they can be
+ * mapped, charges them and allocates page tables. Then it puts the pages in,
+ * which cannot fail. Until then the record keeps every page, and what a failed
+ * attempt has done to the pages only makes the next one shorter.
+ */
+
+#define pr_fmt(fmt) "kmho: " fmt
+
+#include <linux/mm.h>
+#include <linux/highmem.h>
+#include <linux/kexec_handover.h>
+#include <linux/kmho.h>
+#include <linux/memcontrol.h>
+#include <linux/mm_inline.h>
+#include <linux/mman.h>
+#include <linux/mmap_lock.h>
+#include <linux/pagewalk.h>
+#include <linux/rmap.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/swap.h>
+#include <linux/uaccess.h>
+#include <linux/userfaultfd_k.h>
+
+#include <asm/pgalloc.h>
+#include <asm/tlbflush.h>
+
+#include "../internal.h"
+#include "internal.h"
+
+/**
+ * struct kmho_target - where a range goes
+ * @base:	address that it had
+ * @end:	address behind its last byte then
+ * @addr:	address that it gets
+ * @made:	bytes from @addr on that were mapped for it
+ * @index:	number of the range in the caller's array
+ * @chosen:	the kernel chose @addr
+ */
+struct kmho_target {
+	unsigned long base;
+	unsigned long end;
+	unsigned long addr;
+	unsigned long made;
+	unsigned long index;
+	bool chosen;
+};
+
+/**
+ * struct kmho_installer - a takeover under way
+ * @rec:	record
+ * @mm:		address space of the caller
+ * @targets:	the ranges
+ * @nr:		how many
+ * @deposit:	page tables for pages that are mapped as huge, allocated before
+ *		there is no way back
+ * @nr_deposit:	how many
+ * @max_deposit: room at @deposit
+ * @nr_charged:	folios that were charged to the caller's memory cgroup
+ */
+struct kmho_installer {
+	struct kmho_record *rec;
+	struct mm_struct *mm;
+	struct kmho_target *targets;
+	unsigned long nr;
+	pgtable_t *deposit;
+	unsigned long nr_deposit;
+	unsigned long max_deposit;
+	unsigned long nr_charged;
+};
+
+static u64 kmho_where(unsigned long addr)
+{
+	return (u64)(addr >> PAGE_SHIFT) << KMHO_EXTENT_NR_BITS;
+}
+
+/* The entry before a place, or NULL; moves the place there. */
+static void *kmho_table_before(const struct kmho_table *table,
+			       struct kmho_pos *pos)
+{
+	if (!pos->slot) {
+		if (!pos->page)
+			return NULL;
+		pos->page--;
+		pos->slot = table->pages[pos->page]->count;
+	}
+	pos->slot--;
+	return kmho_table_at(table, pos);
+}
+
+/* Does the record have all addresses from @start to @end? */
+static bool kmho_in_areas(struct kmho_record *rec, unsigned long start,
+			  unsigned long end)
+{
+	struct kmho_pos pos = kmho_table_seek(&rec->areas, start);
+	struct kmho_area_ser *area;
+	unsigned long at = start;
+
+	kmho_table_before(&rec->areas, &pos);
+	for_each_kmho_entry_from(&rec->areas, pos, area) {
+		if (at >= end || area->start > at)
+			break;
+		at = max_t(unsigned long, at, area->end);
+	}
+
+	return at >= end;
+}
+
+/* Have no area reach across an address. */
+static int kmho_cut_area(struct kmho_record *rec, unsigned long addr)
+{
+	struct kmho_pos pos = kmho_table_seek(&rec->areas, addr);
+	struct kmho_area_ser *area = kmho_table_before(&rec->areas, &pos);
+	struct kmho_area_ser both[2];
+	struct kmho_splice splice;
+	int err;
+
+	if (!area || area->end <= addr)
+		return 0;
+
+	both[0] = *area;
+	both[0].end = addr;
+	both[1] = *area;
+	both[1].start = addr;
+	err = kmho_splice_prepare(&rec->areas, area->start, addr, both, 2,
+				  &splice);
+	if (!err)
+		kmho_splice_commit(&rec->areas, &splice);
+	return err;
+}
+
+/* Replace an extent by others that hold the same addresses. */
+static int kmho_replace_extent(struct kmho_record *rec,
+			       const struct kmho_extent_ser *ext,
+			       const struct kmho_extent_ser *by,
+			       unsigned long nr)
+{
+	struct kmho_extent_ser old = *ext;
+	struct kmho_splice splice;
+	int err, ret;
+
+	err = kmho_splice_prepare(&rec->extents, old.where, old.where + 1, by,
+				  nr, &splice);
+	if (err)
+		return err;
+
+	kmho_extents_unpreserve(&old, 1);
+	err = kmho_extents_preserve(by, nr);
+	if (err) {
+		/* KHO has kept the room for what it just let go. */
+		ret = kmho_extents_preserve(&old, 1);
+		WARN_ON_ONCE(ret);
+		kmho_splice_abort(&splice);
+		return err;
+	}
+
+	kmho_splice_commit(&rec->extents, &splice);
+	return 0;
+}
+
+/* One reference a folio becomes one pin a page. */
+static void kmho_extent_pin(struct kmho_extent_ser *ext)
+{
+	unsigned long nr = 1UL << kmho_extent_order(ext);
+	struct page *page = kmho_extent_page(ext);
+	unsigned long left = kmho_extent_nr(ext);
+
+	for (; left; left -= nr, page += nr) {
+		struct folio *folio = page_folio(page);
+
+		WARN_ON_ONCE(try_grab_folio(folio, nr, FOLL_PIN));
+		folio_put(folio);
+	}
+	ext->what &= ~KMHO_EXTENT_LOCAL;
+	ext->what |= KMHO_EXTENT_PINNED;
+}
+
+/* Have no extent reach across an address. */
+static int kmho_cut_extent(struct kmho_record *rec, unsigned long addr)
+{
+	struct kmho_pos pos = kmho_table_seek(&rec->extents, kmho_where(addr));
+	struct kmho_extent_ser *ext = kmho_table_before(&rec->extents, &pos);
+	struct kmho_extent_ser both[2];
+	u64 vpn = addr >> PAGE_SHIFT;
+	unsigned int order;
+	unsigned long nr;
+	u64 flags;
+	int err;
+
+	if (!ext || kmho_extent_end(ext) <= vpn)
+		return 0;
+
+	/* KHO gives back only what it was given, so all of it comes back. */
+	kmho_table_touch(&rec->extents, pos);
+	err = kmho_extent_restore(ext);
+	if (err)
+		return err;
+
+	order = kmho_extent_order(ext);
+	nr = vpn - kmho_extent_vpn(ext);
+	if (nr & ((1UL << order) - 1)) {
+		if (ext->what & KMHO_EXTENT_FORMED)
+			kmho_extent_pin(ext);
+		order = 0;
+	}
+
+	flags = ext->what & KMHO_EXTENT_FLAGS;
+	both[0] = kmho_extent_make(kmho_extent_vpn(ext), kmho_extent_pfn(ext),
+				   nr, order, flags);
+	both[1] = kmho_extent_make(vpn, kmho_extent_pfn(ext) + nr,
+				   kmho_extent_nr(ext) - nr, order, flags);
+	return kmho_replace_extent(rec, ext, both, 2);
+}
+
+/* Is there a private anonymous mapping all over this place? */
+static int kmho_check_target(struct mm_struct *mm, unsigned long start,
+			     unsigned long end, bool *mapped)
+{
+	VMA_ITERATOR(vmi, mm, start);
+	struct vm_area_struct *vma;
+	unsigned long at = start;
+
+	*mapped = false;
+	if (kmho_overlaps(mm, start, end))
+		return -EEXIST;
+
+	for_each_vma_range(vmi, vma, end) {
+		if (vma->vm_start > at || !vma_is_anonymous(vma) ||
+		    (vma->vm_flags & (VM_SHARED | VM_HUGETLB | VM_PFNMAP |
+				      VM_DROPPABLE | VM_SHADOW_STACK |
+				      VM_SEALED)) ||
+		    userfaultfd_armed(vma))
+			return -EEXIST;
+		vma_start_write(vma);
+		at = vma->vm_end;
+		*mapped = true;
+	}
+
+	return !*mapped || at >= end ? 0 : -EEXIST;
+}
+
+/* Where huge pages can be huge again, if there is room for that. */
+static unsigned long kmho_choose(unsigned long base, unsigned long len)
+{
+	const unsigned long flags = MAP_PRIVATE | MAP_ANONYMOUS;
+	unsigned long addr;
+
+	if (len >= PMD_SIZE && len + PMD_SIZE > len) {
+		addr = get_unmapped_area(NULL, 0, len + PMD_SIZE, 0, flags);
+		if (!IS_ERR_VALUE(addr))
+			return addr + ((base - addr) & ~PMD_MASK);
+	}
+
+	return get_unmapped_area(NULL, 0, len, 0, flags);
+}
+
+/* Map what a range holds, empty for now. */
+static int kmho_map_area(struct kmho_target *t, const struct kmho_area_ser *area)
+{
+	unsigned long start = max_t(unsigned long, area->start, t->base);
+	unsigned long end = min_t(unsigned long, area->end, t->end);
+	unsigned long flags = MAP_PRIVATE | MAP_ANONYMOUS |
+			      MAP_FIXED_NOREPLACE;
+	vma_flags_t vma_flags = EMPTY_VMA_FLAGS;
+	unsigned long addr, populate, prot = 0;
+
+	if (area->flags & KMHO_AREA_READ)
+		prot |= PROT_READ;
+	if (area->flags & KMHO_AREA_WRITE)
+		prot |= PROT_WRITE;
+	if (area->flags & KMHO_AREA_EXEC)
+		prot |= PROT_EXEC;
+	if (area->flags & KMHO_AREA_NORESERVE)
+		flags |= MAP_NORESERVE;
+#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+	if (area->flags & KMHO_AREA_HUGEPAGE)
+		vma_flags_set(&vma_flags, VMA_HUGEPAGE_BIT);
+	if (area->flags & KMHO_AREA_NOHUGEPAGE)
+		vma_flags_set(&vma_flags, VMA_NOHUGEPAGE_BIT);
+#endif
+	if (area->flags & KMHO_AREA_DONTDUMP)
+		vma_flags_set(&vma_flags, VMA_DONTDUMP_BIT);
+	if (area->flags & KMHO_AREA_DONTFORK)
+		vma_flags_set(&vma_flags, VMA_DONTCOPY_BIT);
+	if (area->flags & KMHO_AREA_WIPEONFORK)
+		vma_flags_set(&vma_flags, VMA_WIPEONFORK_BIT);
+
+	addr = do_mmap(NULL, t->addr + (start - t->base), end - start, prot,
+		       flags, vma_flags, 0, &populate, NULL);
+	if (IS_ERR_VALUE(addr))
+		return addr;
+
+	t->made += end - start;
+	return 0;
+}
+
+static int kmho_map_target(struct kmho_installer *in, struct kmho_target *t)
+{
+	struct kmho_table *areas = &in->rec->areas;
+	unsigned long len = t->end - t->base;
+	struct kmho_area_ser *area;
+	struct kmho_pos pos;
+	bool mapped;
+	int err;
+
+	if (t->chosen) {
+		t->addr = kmho_choose(t->base, len);
+		if (IS_ERR_VALUE(t->addr))
+			return t->addr;
+	}
+
+	err = kmho_check_target(in->mm, t->addr, t->addr + len, &mapped);
+	if (err || mapped)
+		return err;
+
+	pos = kmho_table_seek(areas, t->base);
+	kmho_table_before(areas, &pos);
+	for_each_kmho_entry_from(areas, pos, area) {
+		if (area->end <= t->base)
+			continue;
+		if (area->start >= t->end)
+			break;
+		err = kmho_map_area(t, area);
+		if (err)
+			return err;
+	}
+
+	return 0;
+}
+
+static void kmho_unmap_targets(struct kmho_installer *in)
+{
+	unsigned long i;
+
+	for (i = 0; i < in->nr; i++) {
+		struct kmho_target *t = &in->targets[i];
+
+		if (t->made)
+			do_munmap(in->mm, t->addr, t->made, NULL);
+		t->made = 0;
+	}
+}
+
+/* Nobody but the record has the folio, and the record has all of it. */
+static bool kmho_is_sole(struct folio *folio, unsigned int order)
+{
+	unsigned long nr = 1UL << order;
+
+	if (folio_order(folio) != order || folio_mapped(folio) ||
+	    folio_test_swapcache(folio) || folio_test_ksm(folio))
+		return false;
+
+	if (folio_has_pincount(folio))
+		return folio_ref_count(folio) == nr &&
+		       atomic_read(&folio->_pincount) == nr;
+
+	return folio_ref_count(folio) == GUP_PIN_COUNTING_BIAS;
+}
+
+/*
+ * A folio that its process has left behind looks as if it were new, with one
+ * reference instead of pins. The caller has checked that it is the record's.
+ */
+static void kmho_folio_renew(struct folio *folio, unsigned int order)
+{
+	const unsigned long nr = 1UL << order;
+
+	if (folio_test_lru(folio) && folio_isolate_lru(folio))
+		folio_put(folio);
+	folio_unqueue_deferred_split(folio);
+	mem_cgroup_uncharge(folio);
+
+	node_stat_mod_folio(folio, NR_FOLL_PIN_RELEASED, nr);
+	if (folio_has_pincount(folio)) {
+		atomic_sub(nr, &folio->_pincount);
+		folio_ref_sub(folio, nr - 1);
+	} else {
+		folio_ref_sub(folio, GUP_PIN_COUNTING_BIAS - 1);
+	}
+
+	folio_clear_active(folio);
+	folio_clear_unevictable(folio);
+	folio_clear_referenced(folio);
+	folio->mapping = NULL;
+}
+
+/* Pages that others have a part in are copied, each into one of its own. */
+static int kmho_copy_extent(struct kmho_record *rec,
+			    struct kmho_extent_ser *ext)
+{
+	struct page *from = kmho_extent_page(ext);
+	unsigned long nr = kmho_extent_nr(ext);
+	struct kmho_extent_ser old = *ext, *by;
+	unsigned long i;
+	int err = -ENOMEM;
+
+	by = kvcalloc(nr, sizeof(*by), GFP_KERNEL);
+	if (!by)
+		return -ENOMEM;
+
+	for (i = 0; i < nr; i++) {
+		struct page *page = alloc_page(GFP_USER);
+
+		if (!page)
+			goto err_free;
+		by[i] = kmho_extent_make(kmho_extent_vpn(ext) + i,
+					 page_to_pfn(page), 1, 0,
+					 KMHO_EXTENT_RESTORED);
+		if (copy_mc_highpage(page, from + i)) {
+			__free_page(page);
+			err = -EIO;
+			goto err_free;
+		}
+	}
+
+	err = kmho_replace_extent(rec, ext, by, nr);
+	if (err)
+		goto err_free;
+
+	kmho_extent_release(&old);
+	kvfree(by);
+	return 0;
+
+err_free:
+	while (i--)
+		__free_page(kmho_extent_page(&by[i]));
+	kvfree(by);
+	return err;
+}
+
+static struct vm_area_struct *kmho_target_vma(struct kmho_installer *in,
+					      unsigned long addr)
+{
+	return vma_lookup(in->mm, addr);
+}
+
+/* Can a folio of this order be mapped as one here? */
+static bool kmho_fits(struct kmho_installer *in, unsigned long addr,
+		      unsigned int order)
+{
+	unsigned long size = PAGE_SIZE << order;
+	struct vm_area_struct *vma;
+	pmd_t *pmd;
+
+	if (!IS_ALIGNED(addr, size))
+		return false;
+	vma = kmho_target_vma(in, addr);
+	if (addr + size > vma->vm_end)
+		return false;
+	if (order < HPAGE_PMD_ORDER)
+		return true;
+	if (order > HPAGE_PMD_ORDER)
+		return false;
+
+	pmd = mm_find_pmd(in->mm, addr);
+	return !pmd || pmd_none(pmdp_get_lockless(pmd));
+}
+
+/*
+ * Get an extent into the state in which its pages can be mapped at @addr:
+ * one reference a folio, of the order that the extent names.
+ *
+ * Returns 0, a negative errno, or 1 if it was replaced by other extents.
+ */
+static int kmho_ready_extent(struct kmho_installer *in,
+			     struct kmho_extent_ser *ext, unsigned long addr)
+{
+	unsigned int order = kmho_extent_order(ext);
+	struct page *page = kmho_extent_page(ext);
+	unsigned long left, nr = 1UL << order;
+	bool fits;
+	int err;
+
+	fits = !order || kmho_fits(in, addr, order);
+
+	if (ext->what & KMHO_EXTENT_PINNED) {
+		struct page *p = page;
+
+		if (!fits)
+			goto copy;
+		for (left = kmho_extent_nr(ext); left; left -= nr, p += nr)
+			if (!kmho_is_sole(page_folio(p), order))
+				goto copy;
+
+		p = page;
+		for (left = kmho_extent_nr(ext); left; left -= nr, p += nr)
+			kmho_folio_renew(page_folio(p), order);
+		ext->what &= ~KMHO_EXTENT_LOCAL;
+		ext->what |= KMHO_EXTENT_FORMED;
+		return 0;
+	}
+
+	if (ext->what & KMHO_EXTENT_FORMED) {
+		if (!fits)
+			goto copy;
+		return 0;
+	}
+
+	err = kmho_extent_restore(ext);
+	if (err)
+		return err;
+
+	if (!fits) {
+		kmho_extent_set_order(ext, 0);
+		order = 0;
+	}
+	if (order) {
+		for (left = kmho_extent_nr(ext); left; left -= nr, page += nr) {
+			unsigned long i;
+
+			for (i = 1; i < nr; i++)
+				set_page_count(page + i, 0);
+			prep_compound_page(page, order);
+		}
+	}
+	ext->what &= ~KMHO_EXTENT_LOCAL;
+	ext->what |= KMHO_EXTENT_FORMED;
+	return 0;
+
+copy:
+	err = kmho_copy_extent(in->rec, ext);
+	return err ?: 1;
+}
+
+static struct folio *kmho_nth_folio(const struct kmho_extent_ser *ext,
+				    unsigned long page)
+{
+	return page_folio(kmho_extent_page(ext) + page);
+}
+
+static int kmho_charge_extent(struct kmho_installer *in,
+			      const struct kmho_extent_ser *ext)
+{
+	unsigned long nr = 1UL << kmho_extent_order(ext);
+	unsigned long i;
+	int err;
+
+	for (i = 0; i < kmho_extent_nr(ext); i += nr) {
+		err = mem_cgroup_charge(kmho_nth_folio(ext, i), in->mm,
+					GFP_KERNEL | __GFP_RETRY_MAYFAIL);
+		if (err)
+			return err;
+		in->nr_charged++;
+	}
+
+	return 0;
+}
+
+#define for_each_kmho_target(in, t)					\
+	for ((t) = (in)->targets; (t) < (in)->targets + (in)->nr; (t)++)
+
+#define for_each_kmho_target_extent(in, t, pos, ext)			\
+	for ((pos) = kmho_table_seek(&(in)->rec->extents,		\
+				     kmho_where((t)->base));		\
+	     ((ext) = kmho_table_at(&(in)->rec->extents, &(pos))) &&	\
+	     (ext)->where < kmho_where((t)->end); (pos).slot++)
+
+static unsigned long kmho_extent_target(const struct kmho_target *t,
+					const struct kmho_extent_ser *ext)
+{
+	return (kmho_extent_vpn(ext) << PAGE_SHIFT) - t->base + t->addr;
+}
+
+static void kmho_uncharge(struct kmho_installer *in)
+{
+	struct kmho_extent_ser *ext;
+	struct kmho_target *t;
+	struct kmho_pos pos;
+
+	for_each_kmho_target(in, t) {
+		for_each_kmho_target_extent(in, t, pos, ext) {
+			unsigned long nr = 1UL << kmho_extent_order(ext);
+			unsigned long i;
+
+			for (i = 0; i < kmho_extent_nr(ext); i += nr) {
+				if (!in->nr_charged)
+					return;
+				in->nr_charged--;
+				mem_cgroup_uncharge(kmho_nth_folio(ext, i));
+			}
+		}
+	}
+}
+
+static bool kmho_is_huge(const struct kmho_extent_ser *ext)
+{
+	return IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) &&
+	       kmho_extent_order(ext) == HPAGE_PMD_ORDER;
+}
+
+static int kmho_deposit(struct kmho_installer *in)
+{
+	pgtable_t table;
+
+	if (in->nr_deposit == in->max_deposit) {
+		unsigned long max = in->max_deposit + PTRS_PER_PTE;
+		pgtable_t *deposit;
+
+		deposit = kvrealloc(in->deposit,
+				    array_size(max, sizeof(*deposit)),
+				    GFP_KERNEL);
+		if (!deposit)
+			return -ENOMEM;
+		in->deposit = deposit;
+		in->max_deposit = max;
+	}
+
+	table = pte_alloc_one(in->mm);
+	if (!table)
+		return -ENOMEM;
+	in->deposit[in->nr_deposit++] = table;
+	return 0;
+}
+
+static pmd_t *kmho_alloc_pmd(struct mm_struct *mm, unsigned long addr)
+{
+	p4d_t *p4d = p4d_alloc(mm, pgd_offset(mm, addr), addr);
+	pud_t *pud = p4d ? pud_alloc(mm, p4d, addr) : NULL;
+
+	return pud ? pmd_alloc(mm, pud, addr) : NULL;
+}
+
+/* Have page tables for all of an extent. */
+static int kmho_alloc_tables(struct kmho_installer *in,
+			     const struct kmho_extent_ser *ext,
+			     unsigned long addr)
+{
+	unsigned long end = addr + kmho_extent_nr(ext) * PAGE_SIZE;
+	unsigned long next;
+
+	for (; addr < end; addr = next) {
+		struct vm_area_struct *vma = kmho_target_vma(in, addr);
+		pmd_t *pmd;
+
+		next = pmd_addr_end(addr, end);
+		if (anon_vma_prepare(vma))
+			return -ENOMEM;
+		pmd = kmho_alloc_pmd(in->mm, addr);
+		if (!pmd)
+			return -ENOMEM;
+		if (kmho_is_huge(ext)) {
+			if (kmho_deposit(in))
+				return -ENOMEM;
+			continue;
+		}
+		split_huge_pmd(vma, pmd, addr);
+		if (pte_alloc(in->mm, pmd))
+			return -ENOMEM;
+	}
+
+	return 0;
+}
+
+static int kmho_prepare_target(struct kmho_installer *in,
+			       struct kmho_target *t)
+{
+	struct kmho_extent_ser *ext;
+	struct kmho_pos pos;
+	int err;
+
+	for_each_kmho_target_extent(in, t, pos, ext) {
+		kmho_table_touch(&in->rec->extents, pos);
+		err = kmho_ready_extent(in, ext, kmho_extent_target(t, ext));
+		if (err < 0)
+			return err;
+		if (err) {
+			/* Look at what it was replaced by. */
+			pos = kmho_table_seek(&in->rec->extents, ext->where);
+			ext = kmho_table_at(&in->rec->extents, &pos);
+		}
+		cond_resched();
+	}
+
+	for_each_kmho_target_extent(in, t, pos, ext) {
+		err = kmho_alloc_tables(in, ext, kmho_extent_target(t, ext));
+		if (!err)
+			err = kmho_charge_extent(in, ext);
+		if (err)
+			return err;
+		cond_resched();
+	}
+
+	return 0;
+}
+
+/* Put one huge page in. */
+static void kmho_install_huge(struct kmho_installer *in,
+			      struct vm_area_struct *vma, struct folio *folio,
+			      unsigned long addr)
+{
+	pmd_t *pmd = mm_find_pmd(in->mm, addr);
+	spinlock_t *ptl = pmd_lock(in->mm, pmd);
+
+	pgtable_trans_huge_deposit(in->mm, pmd,
+				   in->deposit[--in->nr_deposit]);
+	map_anon_folio_pmd_nopf(folio, pmd, vma, addr);
+	mm_inc_nr_ptes(in->mm);
+	spin_unlock(ptl);
+}
+
+/* Put the pages of an extent in. Cannot fail. */
+static void kmho_install_extent(struct kmho_installer *in,
+				const struct kmho_target *t,
+				const struct kmho_extent_ser *ext)
+{
+	unsigned long addr = kmho_extent_target(t, ext);
+	unsigned long nr = 1UL << kmho_extent_order(ext);
+	unsigned long end = addr + kmho_extent_nr(ext) * PAGE_SIZE;
+	unsigned long next, page = 0;
+
+	add_mm_counter(in->mm, MM_ANONPAGES, kmho_extent_nr(ext));
+	for (; addr < end; addr = next) {
+		struct vm_area_struct *vma = kmho_target_vma(in, addr);
+		spinlock_t *ptl;
+		pte_t *pte;
+
+		next = min(pmd_addr_end(addr, end), vma->vm_end);
+		if (kmho_is_huge(ext)) {
+			struct folio *folio = kmho_nth_folio(ext, page);
+
+			__folio_mark_uptodate(folio);
+			folio_set_dirty(folio);
+			kmho_install_huge(in, vma, folio, addr);
+			page += nr;
+			continue;
+		}
+
+		/* What is there already gives way. */
+		if (!t->made)
+			zap_vma_range(vma, addr, next - addr);
+		pte = pte_offset_map_lock(in->mm, mm_find_pmd(in->mm, addr),
+					  addr, &ptl);
+		if (WARN_ON_ONCE(!pte))
+			return;
+		for (; addr < next; addr += nr * PAGE_SIZE, page += nr) {
+			struct folio *folio = kmho_nth_folio(ext, page);
+
+			__folio_mark_uptodate(folio);
+			folio_set_dirty(folio);
+			map_anon_folio_pte_nopf(folio, pte, vma, addr, false);
+			pte += nr;
+		}
+		pte_unmap_unlock(pte - 1, ptl);
+	}
+}
+
+static void kmho_commit(struct kmho_installer *in)
+{
+	struct kmho_record *rec = in->rec;
+	struct kmho_extent_ser *ext;
+	struct kmho_target *t;
+	struct kmho_pos pos;
+
+	for_each_kmho_target(in, t) {
+		for_each_kmho_target_extent(in, t, pos, ext) {
+			kmho_extents_unpreserve(ext, 1);
+			kmho_install_extent(in, t, ext);
+			kmho_account(rec, -(long)kmho_extent_nr(ext), false);
+			cond_resched();
+		}
+		kmho_table_remove(&rec->extents, kmho_where(t->base),
+				  kmho_where(t->end));
+		kmho_table_remove(&rec->areas, t->base, t->end);
+	}
+}
+
+/* Tell the caller which addresses were chosen, without a fault. */
+static int kmho_tell(struct kmho_installer *in,
+		     struct kmho_range_takeover __user *uranges)
+{
+	struct kmho_target *t;
+
+	for_each_kmho_target(in, t)
+		if (t->chosen &&
+		    copy_to_user_nofault(&uranges[t->index].remap_addr,
+					 &t->addr, sizeof(t->addr)))
+			return -EFAULT;
+
+	return 0;
+}
+
+static int kmho_install_locked(struct kmho_installer *in,
+			       struct kmho_range_takeover __user *uranges)
+{
+	struct kmho_record *rec = in->rec;
+	struct kmho_target *t;
+	unsigned int pass;
+	int err = 0;
+
+	/* First those that have no choice. */
+	for (pass = 0; pass < 2; pass++) {
+		for_each_kmho_target(in, t) {
+			if (t->chosen != pass)
+				continue;
+			err = kmho_map_target(in, t);
+			if (err)
+				goto err_unmap;
+		}
+	}
+
+	for_each_kmho_target(in, t) {
+		err = kmho_cut_area(rec, t->base) ?:
+		      kmho_cut_area(rec, t->end) ?:
+		      kmho_cut_extent(rec, t->base) ?:
+		      kmho_cut_extent(rec, t->end);
+		if (err)
+			goto err_unmap;
+	}
+
+	for_each_kmho_target(in, t) {
+		err = kmho_prepare_target(in, t);
+		if (err)
+			goto err_uncharge;
+	}
+
+	err = kmho_tell(in, uranges);
+	if (err)
+		goto err_uncharge;
+
+	kmho_commit(in);
+	return 0;
+
+err_uncharge:
+	kmho_uncharge(in);
+	while (in->nr_deposit)
+		pte_free(in->mm, in->deposit[--in->nr_deposit]);
+err_unmap:
+	kmho_unmap_targets(in);
+	return err;
+}
+
+/* Make room for the answers; have it mapped before the mmap lock is taken. */
+static int kmho_fault_in_answers(struct kmho_installer *in,
+				 struct kmho_range_takeover __user *uranges)
+{
+	struct kmho_target *t;
+
+	for_each_kmho_target(in, t) {
+		unsigned long __user *at = &uranges[t->index].remap_addr;
+
+		if (t->chosen &&
+		    fault_in_writeable((char __user *)at, sizeof(*at)))
+			return -EFAULT;
+	}
+
+	return 0;
+}
+
+/**
+ * kmho_install - map ranges of a record into the caller's address space
+ * @rec:	record without an address space; its lock is held
+ * @ranges:	ranges, aligned and not overlapping; remap_addr as kmho(2) has it
+ * @nr:		how many
+ * @uranges:	where the caller learns which addresses were chosen
+ *
+ * Return: 0; -ENOENT if the record does not have all of a range; -EEXIST if
+ * a remap_addr is in use; -ENOMEM; -EFAULT; -EIO if KHO does not have a page.
+ * On failure nothing is mapped and the record has all that it had.
+ */
+int kmho_install(struct kmho_record *rec, struct kmho_range_takeover *ranges,
+		 unsigned long nr, struct kmho_range_takeover __user *uranges)
+{
+	struct kmho_installer in = {
+		.rec = rec,
+		.mm = current->mm,
+		.nr = nr,
+	};
+	unsigned int tries = 3;
+	unsigned long i;
+	int err;
+
+	for (i = 0; i < nr; i++)
+		if (!kmho_in_areas(rec, ranges[i].base,
+				   ranges[i].base + ranges[i].len))
+			return -ENOENT;
+
+	in.targets = kvcalloc(nr, sizeof(*in.targets), GFP_KERNEL_ACCOUNT);
+	if (!in.targets)
+		return -ENOMEM;
+	for (i = 0; i < nr; i++)
+		in.targets[i] = (struct kmho_target) {
+			.base = ranges[i].base,
+			.end = ranges[i].base + ranges[i].len,
+			.addr = ranges[i].remap_addr,
+			.index = i,
+			.chosen = !ranges[i].remap_addr,
+		};
+
+	/* Pages on their way to the LRU lists look as if somebody had them. */
+	if (!rec->incoming)
+		lru_add_drain_all();
+
+	do {
+		err = kmho_fault_in_answers(&in, uranges);
+		if (err)
+			break;
+		err = mmap_write_lock_killable(in.mm);
+		if (err)
+			break;
+		err = kmho_install_locked(&in, uranges);
+		mmap_write_unlock(in.mm);
+	} while (err == -EFAULT && --tries);
+
+	kvfree(in.deposit);
+	kvfree(in.targets);
+	return err;
+}

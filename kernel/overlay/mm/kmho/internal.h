@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * kmho's own declarations. A record knows which pages belong at which
+ * addresses, and nothing of who asked for it: the system call is one door to
+ * records, others can stand beside it.
+ */
+#ifndef _MM_KMHO_INTERNAL_H
+#define _MM_KMHO_INTERNAL_H
+
+#include <linux/kho/abi/kmho.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/maple_tree.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/rwsem.h>
+#include <linux/uidgid.h>
+#include <uapi/linux/kmho.h>
+
+/* Most ranges one call may name */
+#define KMHO_MAX_RANGES		(1UL << 20)
+
+/* Tables (extent.c) */
+
+/**
+ * struct kmho_table - sorted entries in preserved pages
+ * @entry_size:	size of an entry, in bytes
+ * @per_page:	entries that fit into a page
+ * @nr_pages:	pages in use
+ * @max_pages:	room at @pages
+ * @nr_entries:	entries in all pages
+ * @pages:	the pages; none of them is empty
+ *
+ * Both what this kernel works on and, once linked and checksummed by
+ * kmho_table_seal(), what the next one reads.
+ */
+struct kmho_table {
+	unsigned int entry_size;
+	unsigned int per_page;
+	unsigned long nr_pages;
+	unsigned long max_pages;
+	unsigned long nr_entries;
+	struct kmho_page_ser **pages;
+};
+
+/**
+ * struct kmho_pos - a place in a table
+ * @page:	index of the page
+ * @slot:	index of the entry in it
+ */
+struct kmho_pos {
+	unsigned long page;
+	unsigned int slot;
+};
+
+/**
+ * struct kmho_splice - a replacement that is ready to be made
+ * @first:	index of the first page that goes
+ * @nr_old:	number of pages that go
+ * @nr_new:	number of pages that come
+ * @grown:	by how many entries the table grows
+ * @new:	the pages that come
+ */
+struct kmho_splice {
+	unsigned long first;
+	unsigned long nr_old;
+	unsigned long nr_new;
+	long grown;
+	struct kmho_page_ser **new;
+};
+
+void kmho_table_init(struct kmho_table *table, size_t entry_size);
+void kmho_table_destroy(struct kmho_table *table);
+int kmho_table_append(struct kmho_table *table, const void *entry);
+void kmho_table_touch(struct kmho_table *table, struct kmho_pos pos);
+void *kmho_table_at(const struct kmho_table *table, struct kmho_pos *pos);
+void kmho_table_seal(struct kmho_table *table, bool header_only);
+int kmho_table_load(struct kmho_table *table, u64 phys, u64 nr_entries,
+		    bool header_only);
+u32 kmho_page_crc(const struct kmho_page_ser *ser, unsigned int entry_size,
+		  bool header_only);
+struct kmho_pos kmho_table_seek(const struct kmho_table *table, u64 value);
+int kmho_splice_prepare(struct kmho_table *table, u64 start, u64 end,
+			const void *entries, unsigned long nr,
+			struct kmho_splice *splice);
+void kmho_splice_abort(struct kmho_splice *splice);
+void kmho_splice_commit(struct kmho_table *table, struct kmho_splice *splice);
+void kmho_table_remove(struct kmho_table *table, u64 start, u64 end);
+
+#define for_each_kmho_entry(table, pos, entry)				\
+	for ((pos) = (struct kmho_pos){ 0 };				\
+	     ((entry) = kmho_table_at(table, &(pos)));			\
+	     (pos).slot++)
+
+#define for_each_kmho_entry_from(table, pos, entry)			\
+	for (; ((entry) = kmho_table_at(table, &(pos))); (pos).slot++)
+
+/* Extents (extent.c) */
+
+static inline struct kmho_extent_ser kmho_extent_make(u64 vpn, u64 pfn,
+						      unsigned long nr,
+						      unsigned int order,
+						      u64 flags)
+{
+	return (struct kmho_extent_ser) {
+		.where = vpn << KMHO_EXTENT_NR_BITS | (nr - 1),
+		.what = pfn << KMHO_EXTENT_PFN_SHIFT |
+			(u64)order << KMHO_EXTENT_ORDER_SHIFT | flags,
+	};
+}
+
+static inline u64 kmho_extent_vpn(const struct kmho_extent_ser *ext)
+{
+	return ext->where >> KMHO_EXTENT_NR_BITS;
+}
+
+static inline unsigned long kmho_extent_nr(const struct kmho_extent_ser *ext)
+{
+	return (ext->where & (KMHO_EXTENT_NR_MAX - 1)) + 1;
+}
+
+static inline u64 kmho_extent_end(const struct kmho_extent_ser *ext)
+{
+	return kmho_extent_vpn(ext) + kmho_extent_nr(ext);
+}
+
+static inline u64 kmho_extent_pfn(const struct kmho_extent_ser *ext)
+{
+	return ext->what >> KMHO_EXTENT_PFN_SHIFT;
+}
+
+static inline unsigned int kmho_extent_order(const struct kmho_extent_ser *ext)
+{
+	return (ext->what >> KMHO_EXTENT_ORDER_SHIFT) & KMHO_EXTENT_ORDER_MASK;
+}
+
+static inline struct page *kmho_extent_page(const struct kmho_extent_ser *ext)
+{
+	return pfn_to_page(kmho_extent_pfn(ext));
+}
+
+static inline void kmho_extent_set_order(struct kmho_extent_ser *ext,
+					 unsigned int order)
+{
+	ext->what &= ~(KMHO_EXTENT_ORDER_MASK << KMHO_EXTENT_ORDER_SHIFT);
+	ext->what |= (u64)order << KMHO_EXTENT_ORDER_SHIFT;
+}
+
+int kmho_extents_preserve(const struct kmho_extent_ser *ext, unsigned long nr);
+void kmho_extents_unpreserve(const struct kmho_extent_ser *ext,
+			     unsigned long nr);
+int kmho_extent_restore(struct kmho_extent_ser *ext);
+void kmho_extent_unpin(const struct kmho_extent_ser *ext);
+void kmho_extent_release(struct kmho_extent_ser *ext);
+
+/* Records (record.c) */
+
+/**
+ * struct kmho_range - a range of a live record
+ * @node:	in &kmho_record.ranges
+ * @rcu:	faults look ranges up under RCU
+ * @start:	first byte
+ * @end:	byte after the last
+ * @rec:	its record
+ * @dirty:	a bit for each PMD_SIZE of address space that it touches: set
+ *		when a fault there may have given it another page
+ * @one:	where @dirty points when one word is enough
+ */
+struct kmho_range {
+	struct list_head node;
+	struct rcu_head rcu;
+	unsigned long start;
+	unsigned long end;
+	struct kmho_record *rec;
+	unsigned long *dirty;
+	unsigned long one;
+};
+
+/**
+ * struct kmho_mm - what an address space has handed over
+ * @ranges:	its &struct kmho_range by address; changed with the mmap lock
+ *		held for writing, read under RCU
+ * @records:	its records; protected by the mmap lock
+ */
+struct kmho_mm {
+	struct maple_tree ranges;
+	struct list_head records;
+};
+
+/**
+ * struct kmho_record - a key and the memory behind it
+ * @hash:	in the registry, by owner and key
+ * @list:	all records in the order of their making, until they are freed
+ * @in_mm:	in &kmho_mm.records
+ * @ref:	the registry has one reference, every user of a look-up another
+ * @lock:	protects all that follows
+ * @key:	name
+ * @uid:	owner
+ * @user:	whose RLIMIT_MEMLOCK it counts against
+ * @mm:		address space that still has the memory mapped; NULL: none
+ * @pid:	process that handed over; with @mm
+ * @incoming:	came with the last kexec
+ * @gone:	no longer in the registry
+ * @sealed:	complete for the kexec under way; faults that would change it
+ *		wait
+ * @flip:	flip a bit of it once it is sealed (CONFIG_KMHO_DEBUG)
+ * @ranges:	&struct kmho_range of a live record, sorted by address
+ * @areas:	&struct kmho_area_ser; of a live record as they were when it was
+ *		made
+ * @extents:	&struct kmho_extent_ser; of a live record without what @dirty
+ *		tells of
+ * @nr_pages:	pages in @extents
+ * @nr_migrated: pages moved out of scratch areas for it
+ */
+struct kmho_record {
+	struct hlist_node hash;
+	struct list_head list;
+	struct list_head in_mm;
+	struct kref ref;
+	struct mutex lock;
+	u64 key;
+	kuid_t uid;
+	struct user_struct *user;
+	struct mm_struct *mm;
+	struct pid *pid;
+	bool incoming;
+	bool gone;
+	bool sealed;
+	bool flip;
+	struct list_head ranges;
+	struct kmho_table areas;
+	struct kmho_table extents;
+	u64 nr_pages;
+	u64 nr_migrated;
+};
+
+/* Held for reading by every operation, for writing from seal to kexec */
+extern struct rw_semaphore kmho_sem;
+
+/* KHO is on, and what the last kernel left has been taken in */
+extern bool kmho_ready;
+
+struct kmho_record *kmho_record_alloc(kuid_t uid, u64 key);
+int kmho_record_publish(struct kmho_record *rec);
+void kmho_record_unpublish(struct kmho_record *rec);
+struct kmho_record *kmho_record_get(kuid_t uid, u64 key);
+struct kmho_record *kmho_record_next(struct kmho_record *rec);
+void kmho_record_put(struct kmho_record *rec);
+void kmho_record_discard(struct kmho_record *rec);
+int kmho_record_chown(struct kmho_record *rec, kuid_t uid);
+int kmho_account(struct kmho_record *rec, long nr_pages, bool enforce);
+unsigned long kmho_record_changed(struct kmho_record *rec);
+
+int kmho_attach_mm(struct kmho_record *rec, struct mm_struct *mm,
+		   const struct kmho_range_handover *ranges, unsigned long nr);
+void kmho_detach_mm(struct kmho_record *rec);
+unsigned long kmho_range_block(const struct kmho_range *range,
+			       unsigned long address);
+
+/* Address space to extents (collect.c) */
+int kmho_check_vmas(struct mm_struct *mm, unsigned long start,
+		    unsigned long end);
+int kmho_collect(struct kmho_record *rec);
+int kmho_sync(struct kmho_record *rec, bool must);
+int kmho_collect_areas(struct kmho_record *rec, struct kmho_table *areas);
+
+/* Extents to address space (install.c) */
+int kmho_install(struct kmho_record *rec, struct kmho_range_takeover *ranges,
+		 unsigned long nr, struct kmho_range_takeover __user *uranges);
+
+/* What crosses the kexec (serial.c) */
+int kmho_serialize(void);
+void kmho_unserialize(void);
+
+#endif /* _MM_KMHO_INTERNAL_H */

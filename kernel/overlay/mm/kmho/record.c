@@ -1,0 +1,646 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Records: their keys, their owners, and how long they live.
+ *
+ * A record is live while the address space that handed its memory over exists.
+ * Such a record follows that memory: what would take pages away is refused
+ * (kmho_overlaps()), and what may add or replace one is noted (__kmho_fault()),
+ * at a cost that does not depend on how large the record is. When the address
+ * space ends, or a kexec comes, only what was noted is looked at again.
+ *
+ * Locks, outermost first: kmho_sem, kmho_record.lock, the mmap lock,
+ * kmho_lock.
+ */
+
+#define pr_fmt(fmt) "kmho: " fmt
+
+#include <linux/hashtable.h>
+#include <linux/mm.h>
+#include <linux/kmho.h>
+#include <linux/mmap_lock.h>
+#include <linux/rcupdate.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/user.h>
+#include <linux/slab.h>
+#include <linux/wait.h>
+
+#include "internal.h"
+
+DECLARE_RWSEM(kmho_sem);
+
+/* Protects the registry: the hash, the list and kmho_record.gone */
+static DEFINE_SPINLOCK(kmho_lock);
+static DEFINE_HASHTABLE(kmho_hash, 10);
+static LIST_HEAD(kmho_list);
+
+/* Who completes the records for a kexec; its own faults do not wait */
+static struct task_struct *kmho_sealer;
+static DECLARE_WAIT_QUEUE_HEAD(kmho_unsealed);
+
+static u64 kmho_hash_of(kuid_t uid, u64 key)
+{
+	return key ^ ((u64)__kuid_val(uid) << 32);
+}
+
+/* Called with kmho_lock held */
+static struct kmho_record *kmho_record_find(kuid_t uid, u64 key)
+{
+	struct kmho_record *rec;
+
+	hash_for_each_possible(kmho_hash, rec, hash, kmho_hash_of(uid, key))
+		if (rec->key == key && uid_eq(rec->uid, uid))
+			return rec;
+
+	return NULL;
+}
+
+/**
+ * kmho_record_alloc - make an empty record
+ * @uid:	owner
+ * @key:	name
+ *
+ * Return: the record, which nobody can find yet; NULL without memory.
+ */
+struct kmho_record *kmho_record_alloc(kuid_t uid, u64 key)
+{
+	struct kmho_record *rec;
+
+	rec = kzalloc_obj(*rec, GFP_KERNEL_ACCOUNT);
+	if (!rec)
+		return NULL;
+
+	rec->user = alloc_uid(uid);
+	if (!rec->user) {
+		kfree(rec);
+		return NULL;
+	}
+
+	rec->uid = uid;
+	rec->key = key;
+	kref_init(&rec->ref);
+	mutex_init(&rec->lock);
+	INIT_LIST_HEAD(&rec->list);
+	INIT_LIST_HEAD(&rec->in_mm);
+	INIT_LIST_HEAD(&rec->ranges);
+	kmho_table_init(&rec->areas, sizeof(struct kmho_area_ser));
+	kmho_table_init(&rec->extents, sizeof(struct kmho_extent_ser));
+	return rec;
+}
+
+static void kmho_record_free(struct kref *ref)
+{
+	struct kmho_record *rec = container_of(ref, struct kmho_record, ref);
+
+	scoped_guard(spinlock, &kmho_lock)
+		list_del(&rec->list);
+	kmho_table_destroy(&rec->areas);
+	kmho_table_destroy(&rec->extents);
+	free_uid(rec->user);
+	kfree(rec);
+}
+
+/**
+ * kmho_record_put - give a reference back
+ * @rec:	record
+ */
+void kmho_record_put(struct kmho_record *rec)
+{
+	kref_put(&rec->ref, kmho_record_free);
+}
+
+/**
+ * kmho_record_publish - put a record into the registry
+ * @rec:	record; the registry takes a reference of its own
+ *
+ * Return: 0, or -EEXIST if its owner has one of that name.
+ */
+int kmho_record_publish(struct kmho_record *rec)
+{
+	guard(spinlock)(&kmho_lock);
+
+	if (kmho_record_find(rec->uid, rec->key))
+		return -EEXIST;
+
+	kref_get(&rec->ref);
+	hash_add(kmho_hash, &rec->hash, kmho_hash_of(rec->uid, rec->key));
+	list_add_tail(&rec->list, &kmho_list);
+	return 0;
+}
+
+/**
+ * kmho_record_unpublish - take a record out of the registry
+ * @rec:	record; its lock is held
+ */
+void kmho_record_unpublish(struct kmho_record *rec)
+{
+	scoped_guard(spinlock, &kmho_lock) {
+		if (rec->gone)
+			return;
+		rec->gone = true;
+		hash_del(&rec->hash);
+	}
+	kmho_record_put(rec);
+}
+
+/**
+ * kmho_record_get - look a record up
+ * @uid:	owner
+ * @key:	name
+ *
+ * Return: the record with a reference for the caller, or NULL. It may be gone
+ * by the time its lock is taken.
+ */
+struct kmho_record *kmho_record_get(kuid_t uid, u64 key)
+{
+	struct kmho_record *rec;
+
+	guard(spinlock)(&kmho_lock);
+	rec = kmho_record_find(uid, key);
+	if (rec)
+		kref_get(&rec->ref);
+	return rec;
+}
+
+/**
+ * kmho_record_next - walk the registry
+ * @rec:	where to go on from, NULL: at the start; its reference is given
+ *		back
+ *
+ * Return: the next record with a reference for the caller, NULL at the end.
+ */
+struct kmho_record *kmho_record_next(struct kmho_record *rec)
+{
+	struct kmho_record *next;
+
+	scoped_guard(spinlock, &kmho_lock) {
+		next = list_prepare_entry(rec, &kmho_list, list);
+		list_for_each_entry_continue(next, &kmho_list, list)
+			if (!next->gone && kref_get_unless_zero(&next->ref))
+				break;
+		if (list_entry_is_head(next, &kmho_list, list))
+			next = NULL;
+	}
+	if (rec)
+		kmho_record_put(rec);
+	return next;
+}
+
+/**
+ * kmho_record_chown - give a record to another user
+ * @rec:	record; its lock is held
+ * @uid:	new owner
+ *
+ * Return: 0; -EEXIST if that user has a record of that name; -ENOMEM.
+ */
+int kmho_record_chown(struct kmho_record *rec, kuid_t uid)
+{
+	struct user_struct *user = alloc_uid(uid);
+
+	if (!user)
+		return -ENOMEM;
+
+	scoped_guard(spinlock, &kmho_lock) {
+		struct kmho_record *other = kmho_record_find(uid, rec->key);
+
+		if (other && other != rec)
+			goto err_free;
+		hash_del(&rec->hash);
+		rec->uid = uid;
+		hash_add(kmho_hash, &rec->hash, kmho_hash_of(uid, rec->key));
+	}
+
+	atomic_long_sub(rec->nr_pages, &rec->user->locked_vm);
+	atomic_long_add(rec->nr_pages, &user->locked_vm);
+	free_uid(rec->user);
+	rec->user = user;
+	return 0;
+
+err_free:
+	free_uid(user);
+	return -EEXIST;
+}
+
+/**
+ * kmho_account - count pages of a record against its owner
+ * @rec:	record; its lock is held
+ * @nr_pages:	by how many it grows; may be negative
+ * @enforce:	refuse to go over RLIMIT_MEMLOCK
+ *
+ * Return: 0, or -EAGAIN over the limit.
+ */
+int kmho_account(struct kmho_record *rec, long nr_pages, bool enforce)
+{
+	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
+	unsigned long locked;
+
+	locked = atomic_long_add_return(nr_pages, &rec->user->locked_vm);
+	if (enforce && locked > limit) {
+		atomic_long_sub(nr_pages, &rec->user->locked_vm);
+		return -EAGAIN;
+	}
+
+	rec->nr_pages += nr_pages;
+	return 0;
+}
+
+/**
+ * kmho_record_discard - let go of all memory of a record
+ * @rec:	record without an address space; its lock is held
+ */
+void kmho_record_discard(struct kmho_record *rec)
+{
+	struct kmho_extent_ser *ext;
+	struct kmho_pos pos;
+
+	for_each_kmho_entry(&rec->extents, pos, ext) {
+		kmho_extents_unpreserve(ext, 1);
+		kmho_extent_release(ext);
+		cond_resched();
+	}
+	kmho_account(rec, -rec->nr_pages, false);
+	kmho_table_destroy(&rec->extents);
+	kmho_table_destroy(&rec->areas);
+}
+
+/**
+ * kmho_range_block - which bit of kmho_range.dirty stands for an address
+ * @range:	the range
+ * @address:	an address in the same PMD_SIZE of address space as a part of it
+ *
+ * Return: the number of the bit.
+ */
+unsigned long kmho_range_block(const struct kmho_range *range,
+			       unsigned long address)
+{
+	return (address >> PMD_SHIFT) - (range->start >> PMD_SHIFT);
+}
+
+static unsigned long kmho_range_nr_blocks(const struct kmho_range *range)
+{
+	return kmho_range_block(range, range->end - 1) + 1;
+}
+
+/**
+ * kmho_record_changed - count what a kexec would have to look at
+ * @rec:	record; its lock is held
+ *
+ * Return: the number of PMD_SIZE pieces of address space that were noted.
+ */
+unsigned long kmho_record_changed(struct kmho_record *rec)
+{
+	struct kmho_range *range;
+	unsigned long nr = 0;
+
+	list_for_each_entry(range, &rec->ranges, node)
+		nr += bitmap_weight(range->dirty, kmho_range_nr_blocks(range));
+	return nr;
+}
+
+static struct kmho_range *kmho_range_alloc(struct kmho_record *rec,
+					   const struct kmho_range_handover *r)
+{
+	struct kmho_range *range;
+	unsigned long nr;
+
+	range = kzalloc_obj(*range, GFP_KERNEL_ACCOUNT);
+	if (!range)
+		return NULL;
+
+	range->rec = rec;
+	range->start = r->base;
+	range->end = r->base + r->length;
+	range->dirty = &range->one;
+	nr = kmho_range_nr_blocks(range);
+	if (nr > BITS_PER_LONG) {
+		range->dirty = kvcalloc(BITS_TO_LONGS(nr), sizeof(long),
+					GFP_KERNEL_ACCOUNT);
+		if (!range->dirty) {
+			kfree(range);
+			return NULL;
+		}
+	}
+	return range;
+}
+
+static void kmho_range_free(struct rcu_head *rcu)
+{
+	struct kmho_range *range = container_of(rcu, struct kmho_range, rcu);
+
+	if (range->dirty != &range->one)
+		kvfree(range->dirty);
+	kfree(range);
+}
+
+static struct kmho_mm *kmho_mm_get(struct mm_struct *mm)
+{
+	struct kmho_mm *km = mm->kmho;
+
+	if (km)
+		return km;
+
+	km = kzalloc_obj(*km, GFP_KERNEL_ACCOUNT);
+	if (!km)
+		return NULL;
+	mt_init_flags(&km->ranges, MT_FLAGS_USE_RCU);
+	INIT_LIST_HEAD(&km->records);
+	/* Pairs with the loads in kmho_fault() and kmho_overlaps() */
+	smp_store_release(&mm->kmho, km);
+	return km;
+}
+
+/**
+ * kmho_attach_mm - make a record follow ranges of an address space
+ * @rec:	record; its lock is held
+ * @mm:		address space; its mmap lock is held for writing
+ * @ranges:	ranges, sorted by address
+ * @nr:		how many
+ *
+ * Faults in the ranges are noted from here on.
+ *
+ * Return: 0; -ENOMEM for a gap or without memory; -EOPNOTSUPP for memory that
+ * cannot be handed over; -EBUSY if a live record has a part of it.
+ */
+int kmho_attach_mm(struct kmho_record *rec, struct mm_struct *mm,
+		   const struct kmho_range_handover *ranges, unsigned long nr)
+{
+	struct kmho_range *range, *tmp;
+	struct kmho_mm *km;
+	unsigned long i;
+	int err;
+
+	for (i = 0; i < nr; i++) {
+		err = kmho_check_vmas(mm, ranges[i].base,
+				      ranges[i].base + ranges[i].length);
+		if (err)
+			return err;
+	}
+
+	km = kmho_mm_get(mm);
+	if (!km)
+		return -ENOMEM;
+
+	for (i = 0; i < nr; i++) {
+		range = kmho_range_alloc(rec, &ranges[i]);
+		err = -ENOMEM;
+		if (!range)
+			goto err_erase;
+
+		err = mtree_insert_range(&km->ranges, range->start,
+					 range->end - 1, range, GFP_KERNEL);
+		if (err) {
+			kmho_range_free(&range->rcu);
+			if (err == -EEXIST)
+				err = -EBUSY;
+			goto err_erase;
+		}
+		list_add_tail(&range->node, &rec->ranges);
+	}
+
+	mmgrab(mm);
+	rec->mm = mm;
+	rec->pid = get_task_pid(current, PIDTYPE_TGID);
+	list_add_tail(&rec->in_mm, &km->records);
+	return 0;
+
+err_erase:
+	list_for_each_entry_safe(range, tmp, &rec->ranges, node) {
+		mtree_erase(&km->ranges, range->start);
+		list_del(&range->node);
+		call_rcu(&range->rcu, kmho_range_free);
+	}
+	return err;
+}
+
+/**
+ * kmho_detach_mm - make a record stop following its address space
+ * @rec:	live record; its lock is held, and the mmap lock for writing
+ */
+void kmho_detach_mm(struct kmho_record *rec)
+{
+	struct kmho_range *range, *tmp;
+
+	list_for_each_entry_safe(range, tmp, &rec->ranges, node) {
+		mtree_erase(&rec->mm->kmho->ranges, range->start);
+		list_del(&range->node);
+		call_rcu(&range->rcu, kmho_range_free);
+	}
+	list_del_init(&rec->in_mm);
+	put_pid(rec->pid);
+	rec->pid = NULL;
+}
+
+/* A read of a hole maps the zero page, which a record has no use for. */
+static bool kmho_fault_may_change(unsigned int flags)
+{
+	if (flags & (FAULT_FLAG_WRITE | FAULT_FLAG_UNSHARE))
+		return true;
+
+	return IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) &&
+	       !transparent_hugepage_use_zero_page();
+}
+
+void __kmho_fault(struct vm_area_struct *vma, unsigned long address,
+		  unsigned int flags)
+{
+	/* A fault may fill, or replace, all that shares the page table. */
+	unsigned long block = address & PMD_MASK;
+	unsigned long last = block + (PMD_SIZE - 1);
+	struct kmho_mm *km = smp_load_acquire(&vma->vm_mm->kmho);
+	struct kmho_range *range;
+	bool sealed;
+
+	if (!kmho_fault_may_change(flags))
+		return;
+
+again:
+	sealed = false;
+	scoped_guard(rcu) {
+		unsigned long index = block;
+
+		mt_for_each(&km->ranges, range, index, last) {
+			unsigned long nr = kmho_range_block(range, block);
+
+			if (READ_ONCE(range->rec->sealed))
+				sealed = true;
+			else if (!test_bit(nr, range->dirty))
+				set_bit(nr, range->dirty);
+		}
+	}
+
+	if (unlikely(sealed) && current != kmho_sealer) {
+		DEFINE_WAIT(wait);
+
+		prepare_to_wait(&kmho_unsealed, &wait, TASK_UNINTERRUPTIBLE);
+		if (READ_ONCE(kmho_sealer))
+			schedule();
+		finish_wait(&kmho_unsealed, &wait);
+		goto again;
+	}
+}
+
+bool __kmho_overlaps(struct mm_struct *mm, unsigned long start,
+		     unsigned long end)
+{
+	struct kmho_mm *km = smp_load_acquire(&mm->kmho);
+	unsigned long index = start;
+
+	return start < end && mt_find(&km->ranges, &index, end - 1);
+}
+
+/*
+ * The process ends, and with it its page tables: complete what was noted.
+ * What was handed over must not be lost now, so there is no giving up.
+ */
+static void kmho_record_orphan(struct kmho_record *rec)
+{
+	struct kmho_table areas;
+	int err;
+
+	kmho_table_init(&areas, sizeof(struct kmho_area_ser));
+	while ((err = kmho_sync(rec, true)) ||
+	       (err = kmho_collect_areas(rec, &areas))) {
+		if (err != -ENOMEM) {
+			pr_err("key %#llx: incomplete at the end of its process: %pe\n",
+			       rec->key, ERR_PTR(err));
+			break;
+		}
+		schedule_timeout_uninterruptible(HZ / 50 + 1);
+	}
+	if (!err) {
+		swap(rec->areas, areas);
+		kmho_table_destroy(&areas);
+	}
+}
+
+void __kmho_exit_mm(struct mm_struct *mm)
+{
+	struct kmho_mm *km = mm->kmho;
+	struct kmho_record *rec;
+
+	for (;;) {
+		mmap_read_lock(mm);
+		rec = list_first_entry_or_null(&km->records,
+					       struct kmho_record, in_mm);
+		if (rec)
+			kref_get(&rec->ref);
+		mmap_read_unlock(mm);
+		if (!rec)
+			break;
+
+		mutex_lock(&rec->lock);
+		if (rec->mm == mm) {
+			mmap_write_lock(mm);
+			if (!rec->sealed)
+				kmho_record_orphan(rec);
+			kmho_detach_mm(rec);
+			mmap_write_unlock(mm);
+			rec->mm = NULL;
+			mmdrop(mm);
+		}
+		mutex_unlock(&rec->lock);
+		kmho_record_put(rec);
+	}
+}
+
+void __kmho_destroy_mm(struct mm_struct *mm)
+{
+	mtree_destroy(&mm->kmho->ranges);
+	kfree(mm->kmho);
+	mm->kmho = NULL;
+}
+
+/* Complete one record; what it has mapped waits from here on. */
+static int kmho_record_seal(struct kmho_record *rec)
+{
+	struct kmho_table areas;
+	int err;
+
+	guard(mutex)(&rec->lock);
+	if (rec->gone || !rec->mm)
+		return 0;
+
+	kmho_table_init(&areas, sizeof(struct kmho_area_ser));
+	err = mmap_write_lock_killable(rec->mm);
+	if (err)
+		return err;
+	err = kmho_sync(rec, false);
+	if (!err)
+		err = kmho_collect_areas(rec, &areas);
+	if (!err) {
+		swap(rec->areas, areas);
+		WRITE_ONCE(rec->sealed, true);
+	}
+	mmap_write_unlock(rec->mm);
+	kmho_table_destroy(&areas);
+	return err;
+}
+
+/**
+ * kmho_seal - complete all records for the kexec that is about to happen
+ *
+ * From its success on no record changes any more: operations and faults that
+ * would change one wait, until the machine is another's or kmho_unseal().
+ *
+ * The time it takes depends on the number of records, on the number of PMD_SIZE
+ * pieces of address space in which a write faulted since their handover, and
+ * lightly, by a bit each, on that of all such pieces; it does not depend on how
+ * many pages are handed over.
+ *
+ * Return: 0, or a negative errno, after which the kexec must not happen.
+ */
+int kmho_seal(void)
+{
+	struct kmho_record *rec = NULL;
+	int err;
+
+	if (!kmho_ready)
+		return 0;
+
+	err = down_write_killable(&kmho_sem);
+	if (err)
+		return err;
+
+	WRITE_ONCE(kmho_sealer, current);
+	while ((rec = kmho_record_next(rec))) {
+		err = kmho_record_seal(rec);
+		if (err) {
+			pr_err("key %#llx cannot be completed, not rebooting: %pe\n",
+			       rec->key, ERR_PTR(err));
+			kmho_record_put(rec);
+			goto err_unseal;
+		}
+	}
+
+	err = kmho_serialize();
+	if (err) {
+		pr_err("cannot describe the records, not rebooting: %pe\n",
+		       ERR_PTR(err));
+		goto err_unseal;
+	}
+	return 0;
+
+err_unseal:
+	kmho_unseal();
+	return err;
+}
+
+/**
+ * kmho_unseal - go on after a kexec that did not happen
+ *
+ * Called by the task for which kmho_seal() succeeded.
+ */
+void kmho_unseal(void)
+{
+	struct kmho_record *rec = NULL;
+
+	if (!kmho_ready)
+		return;
+
+	kmho_unserialize();
+	while ((rec = kmho_record_next(rec)))
+		WRITE_ONCE(rec->sealed, false);
+	WRITE_ONCE(kmho_sealer, NULL);
+	wake_up_all(&kmho_unsealed);
+	up_write(&kmho_sem);
+}

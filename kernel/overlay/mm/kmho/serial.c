@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What crosses the kexec: written by the kernel that goes, and read, with no
+ * trust, by the one that comes.
+ */
+
+#define pr_fmt(fmt) "kmho: " fmt
+
+#include <linux/crc32.h>
+#include <linux/debugfs.h>
+#include <linux/init.h>
+#include <linux/io.h>
+#include <linux/kexec_handover.h>
+#include <linux/mm.h>
+
+#include "internal.h"
+
+/* The blob that KHO's root points to, and the records it leads to */
+static struct kmho_root_ser *kmho_root;
+static struct kmho_table kmho_records;
+
+static u32 kmho_root_crc(struct kmho_root_ser root)
+{
+	root.crc = 0;
+	return crc32c(~0, &root, sizeof(root));
+}
+
+static u32 kmho_record_crc(struct kmho_record_ser ser)
+{
+	ser.crc = 0;
+	return crc32c(~0, &ser, sizeof(ser));
+}
+
+static u64 kmho_table_phys(const struct kmho_table *table)
+{
+	return table->nr_pages ? virt_to_phys(table->pages[0]) : 0;
+}
+
+static void kmho_root_write(void)
+{
+	*kmho_root = (struct kmho_root_ser) {
+		.compatible = KMHO_COMPATIBLE,
+		.page_shift = PAGE_SHIFT,
+		.nr_records = kmho_records.nr_entries,
+		.records = kmho_table_phys(&kmho_records),
+	};
+	kmho_root->crc = kmho_root_crc(*kmho_root);
+}
+
+static int kmho_record_write(struct kmho_record *rec)
+{
+	struct kmho_record_ser ser = {
+		.key = rec->key,
+		.uid = from_kuid(&init_user_ns, rec->uid),
+		.nr_areas = rec->areas.nr_entries,
+		.areas = kmho_table_phys(&rec->areas),
+		.nr_extents = rec->extents.nr_entries,
+		.extents = kmho_table_phys(&rec->extents),
+		.nr_pages = rec->nr_pages,
+		.nr_migrated = rec->nr_migrated,
+	};
+
+	kmho_table_seal(&rec->areas, false);
+	kmho_table_seal(&rec->extents, false);
+	ser.crc = kmho_record_crc(ser);
+	if (IS_ENABLED(CONFIG_KMHO_DEBUG) && rec->flip)
+		((u8 *)(rec->areas.pages[0] + 1))[1] ^= 1;
+
+	return kmho_table_append(&kmho_records, &ser);
+}
+
+/**
+ * kmho_serialize - write down all records for the next kernel
+ *
+ * Context: kmho_sem held for writing, all records complete.
+ * Return: 0, or -ENOMEM.
+ */
+int kmho_serialize(void)
+{
+	struct kmho_record *rec = NULL;
+	int err;
+
+	kmho_table_init(&kmho_records, sizeof(struct kmho_record_ser));
+	while ((rec = kmho_record_next(rec))) {
+		err = kmho_record_write(rec);
+		if (err) {
+			kmho_record_put(rec);
+			return err;
+		}
+	}
+
+	kmho_table_seal(&kmho_records, true);
+	kmho_root_write();
+	return 0;
+}
+
+/**
+ * kmho_unserialize - undo kmho_serialize()
+ */
+void kmho_unserialize(void)
+{
+	kmho_table_destroy(&kmho_records);
+	kmho_root_write();
+}
+
+static int __init kmho_check_areas(const struct kmho_table *areas)
+{
+	const struct kmho_area_ser *area;
+	struct kmho_pos pos;
+	u64 at = 0;
+
+	for_each_kmho_entry(areas, pos, area) {
+		if (area->start < at || area->end <= area->start ||
+		    area->end > TASK_SIZE_MAX ||
+		    !PAGE_ALIGNED(area->start | area->end) ||
+		    area->kind != KMHO_KIND_ANON ||
+		    (area->flags & ~KMHO_AREA_FLAGS))
+			return -EINVAL;
+		at = area->end;
+	}
+
+	return 0;
+}
+
+static bool __init kmho_extent_is_sane(const struct kmho_extent_ser *ext)
+{
+	unsigned int order = kmho_extent_order(ext);
+	unsigned long nr = kmho_extent_nr(ext);
+	u64 vpn = kmho_extent_vpn(ext);
+	u64 pfn = kmho_extent_pfn(ext);
+
+	return order <= MAX_PAGE_ORDER && IS_ALIGNED(nr | pfn, 1UL << order) &&
+	       vpn / PTRS_PER_PTE == (vpn + nr - 1) / PTRS_PER_PTE &&
+	       pfn_valid(pfn) && pfn_valid(pfn + nr - 1);
+}
+
+/* Both tables are sorted, so one walk over both will do. */
+static int __init kmho_check_extents(struct kmho_table *extents,
+				     const struct kmho_table *areas,
+				     u64 nr_pages)
+{
+	const struct kmho_area_ser *area;
+	struct kmho_pos in_areas = { 0 };
+	struct kmho_extent_ser *ext;
+	struct kmho_pos pos;
+	u64 at = 0, nr = 0;
+
+	for_each_kmho_entry(extents, pos, ext) {
+		u64 start = kmho_extent_vpn(ext) << PAGE_SHIFT;
+		u64 end = kmho_extent_end(ext) << PAGE_SHIFT;
+
+		if (ext->what & KMHO_EXTENT_LOCAL) {
+			ext->what &= ~KMHO_EXTENT_LOCAL;
+			kmho_table_touch(extents, pos);
+		}
+		if (start < at || (ext->what & KMHO_EXTENT_FLAGS) ||
+		    !kmho_extent_is_sane(ext))
+			return -EINVAL;
+
+		/* Areas may meet in the middle of an extent. */
+		while ((area = kmho_table_at(areas, &in_areas)) &&
+		       area->end <= start)
+			in_areas.slot++;
+		if (!area || area->start > start)
+			return -EINVAL;
+		while (area->end < end) {
+			u64 edge = area->end;
+
+			in_areas.slot++;
+			area = kmho_table_at(areas, &in_areas);
+			if (!area || area->start != edge)
+				return -EINVAL;
+		}
+
+		nr += kmho_extent_nr(ext);
+		at = end;
+	}
+
+	return nr == nr_pages ? 0 : -EINVAL;
+}
+
+static int __init kmho_preserve_again(struct kmho_table *extents)
+{
+	struct kmho_extent_ser *ext;
+	struct kmho_pos pos, undo;
+	int err;
+
+	for_each_kmho_entry(extents, pos, ext) {
+		err = kmho_extents_preserve(ext, 1);
+		if (err)
+			goto err_unpreserve;
+	}
+	return 0;
+
+err_unpreserve:
+	for_each_kmho_entry(extents, undo, ext) {
+		if (undo.page == pos.page && undo.slot == pos.slot)
+			break;
+		kmho_extents_unpreserve(ext, 1);
+	}
+	return err;
+}
+
+static int __init kmho_record_read(const struct kmho_record_ser *ser)
+{
+	struct kmho_record *rec;
+	kuid_t uid;
+	int err;
+
+	if (ser->crc != kmho_record_crc(*ser))
+		return -EBADMSG;
+
+	uid = make_kuid(&init_user_ns, ser->uid);
+	if (!uid_valid(uid))
+		return -EINVAL;
+
+	rec = kmho_record_alloc(uid, ser->key);
+	if (!rec)
+		return -ENOMEM;
+
+	rec->incoming = true;
+	rec->nr_migrated = ser->nr_migrated;
+	err = kmho_table_load(&rec->areas, ser->areas, ser->nr_areas, false);
+	if (!err)
+		err = kmho_table_load(&rec->extents, ser->extents,
+				      ser->nr_extents, false);
+	if (!err)
+		err = kmho_check_areas(&rec->areas);
+	if (!err)
+		err = kmho_check_extents(&rec->extents, &rec->areas,
+					 ser->nr_pages);
+	if (!err)
+		err = kmho_preserve_again(&rec->extents);
+	if (!err) {
+		err = kmho_record_publish(rec);
+		if (err) {
+			struct kmho_extent_ser *ext;
+			struct kmho_pos pos;
+
+			for_each_kmho_entry(&rec->extents, pos, ext)
+				kmho_extents_unpreserve(ext, 1);
+		} else {
+			kmho_account(rec, ser->nr_pages, false);
+		}
+	}
+
+	kmho_record_put(rec);
+	return err;
+}
+
+static int __init kmho_root_check(const struct kmho_root_ser *root, size_t size)
+{
+	if (size < sizeof(*root)) {
+		pr_err("what the last kernel left is too short: %zu bytes\n",
+		       size);
+		return -EINVAL;
+	}
+	if (strncmp(root->compatible, KMHO_COMPATIBLE,
+		    sizeof(root->compatible))) {
+		pr_err("the last kernel wrote '%.*s', this one reads '%s'\n",
+		       (int)sizeof(root->compatible), root->compatible,
+		       KMHO_COMPATIBLE);
+		return -EINVAL;
+	}
+	if (root->crc != kmho_root_crc(*root)) {
+		pr_err("what the last kernel left is damaged\n");
+		return -EBADMSG;
+	}
+	if (root->page_shift != PAGE_SHIFT) {
+		pr_err("the last kernel had pages of %lu bytes, this one has %lu\n",
+		       1UL << min(root->page_shift, 30U), PAGE_SIZE);
+		return -EINVAL;
+	}
+
+	return 0;
+}
+
+/* Take in what the last kernel left, as far as it is sound. */
+static void __init kmho_read(void)
+{
+	struct kmho_table records;
+	struct kmho_record_ser *ser;
+	struct kmho_root_ser *root;
+	unsigned long nr = 0;
+	struct kmho_pos pos;
+	phys_addr_t phys;
+	size_t size;
+	int err;
+
+	if (kho_retrieve_subtree(KMHO_KHO_NODE, &phys, &size))
+		return;
+	if (!PAGE_ALIGNED(phys) || !pfn_valid(PHYS_PFN(phys)))
+		return;
+
+	root = phys_to_virt(phys);
+	if (kmho_root_check(root, size))
+		return;
+
+	kmho_table_init(&records, sizeof(*ser));
+	err = kmho_table_load(&records, root->records, root->nr_records, true);
+	if (err)
+		pr_err("table of records refused: %pe\n", ERR_PTR(err));
+	kho_restore_free(root);
+
+	for_each_kmho_entry(&records, pos, ser) {
+		err = kmho_record_read(ser);
+		if (err)
+			pr_err("record with key %#llx of uid %u refused, its memory stays unused: %pe\n",
+			       ser->key, ser->uid, ERR_PTR(err));
+		else
+			nr++;
+	}
+	if (nr)
+		pr_info("%lu records from the last kernel\n", nr);
+	kmho_table_destroy(&records);
+}
+
+#ifdef CONFIG_KMHO_DEBUG
+static int kmho_flip_set(void *data, u64 key)
+{
+	struct kmho_record *rec = NULL;
+	int err = -ENOENT;
+
+	while ((rec = kmho_record_next(rec))) {
+		if (rec->key == key) {
+			rec->flip = true;
+			err = 0;
+		}
+	}
+
+	return err;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(kmho_flip_fops, NULL, kmho_flip_set, "%llu\n");
+
+static void __init kmho_debugfs_init(void)
+{
+	struct dentry *dir = debugfs_create_dir("kmho", NULL);
+
+	debugfs_create_file_unsafe("flip_bit", 0200, dir, NULL,
+				   &kmho_flip_fops);
+}
+#else
+static void __init kmho_debugfs_init(void) { }
+#endif
+
+static int __init kmho_init(void)
+{
+	int err;
+
+	if (!kho_is_enabled())
+		return 0;
+
+	kmho_root = kho_alloc_preserve(PAGE_SIZE);
+	if (IS_ERR(kmho_root)) {
+		err = PTR_ERR(kmho_root);
+		goto err_out;
+	}
+	kmho_table_init(&kmho_records, sizeof(struct kmho_record_ser));
+	kmho_root_write();
+	err = kho_add_subtree(KMHO_KHO_NODE, kmho_root, sizeof(*kmho_root));
+	if (err)
+		goto err_free;
+
+	kmho_read();
+	kmho_debugfs_init();
+	WRITE_ONCE(kmho_ready, true);
+	return 0;
+
+err_free:
+	kho_unpreserve_free(kmho_root);
+err_out:
+	pr_err("off: %pe\n", ERR_PTR(err));
+	return err;
+}
+late_initcall(kmho_init);
