@@ -70,6 +70,7 @@ export interface Binding {
   map(length: number, align: number, offset: number): ArrayBuffer | number | undefined
   adopt(address: bigint, length: number): ArrayBuffer | undefined
   release(buffer: ArrayBuffer): number
+  detach(buffer: ArrayBuffer): number
   reclaim(): number
   advise(address: bigint, length: number, hugepages: boolean, populate: boolean): number
   protect(address: bigint, length: number, prot: number): number

@@ -73,6 +73,19 @@ export interface QueryOp {
   ranges?: RawRangeInfo[]
 }
 
+/** The structure that belongs to an opcode; any object for one that is not known. */
+export type OpOf<Opcode extends number> = Opcode extends typeof KMHO_HANDOVER
+  ? HandoverOp
+  : Opcode extends typeof KMHO_TAKEOVER | typeof KMHO_TAKEOVER_KEEP
+    ? TakeoverOp
+    : Opcode extends typeof KMHO_DROP | typeof KMHO_FREEZE
+      ? DropOp
+      : Opcode extends typeof KMHO_CHOWN
+        ? ChownOp
+        : Opcode extends typeof KMHO_QUERY
+          ? QueryOp
+          : object
+
 /**
  * kmho(2), the system call itself.
  *
@@ -83,15 +96,9 @@ export interface QueryOp {
  * @returns 0
  * @throws KmhoError with the errno of kmho(2), CONTRACT section 5; TypeError or RangeError for what is no integer
  */
-export function kmho(opcode: typeof KMHO_HANDOVER, op: HandoverOp | null): 0
-export function kmho(opcode: typeof KMHO_TAKEOVER | typeof KMHO_TAKEOVER_KEEP, op: TakeoverOp | null): 0
-export function kmho(opcode: typeof KMHO_DROP | typeof KMHO_FREEZE, op: DropOp | null): 0
-export function kmho(opcode: typeof KMHO_CHOWN, op: ChownOp | null): 0
-export function kmho(opcode: typeof KMHO_QUERY, op: QueryOp | null): 0
-export function kmho(opcode: number, op: object | null): 0
-export function kmho(opcode: number, op: object | null): 0 {
+export function kmho<Opcode extends number>(opcode: Opcode, op: OpOf<Opcode> | null): 0 {
   const binding = getBinding()
-  const operation = toU32(opcode, 'opcode')
+  const operation: number = toU32(opcode, 'opcode')
   if (op === null) {
     checkResult(binding.bare(operation, true), operation)
     return 0

@@ -38,11 +38,8 @@ export class KmhoError extends Error {
 function nameErrno(errno: number): string {
   // The same number has two names on Linux; libuv prints the other one, kmho(2) documents this one.
   if (-errno === E.EOPNOTSUPP) return 'EOPNOTSUPP'
-  try {
-    return getSystemErrorName(errno)
-  } catch {
-    return `E${-errno}`
-  }
+  const name = getSystemErrorName(errno)
+  return /^E[A-Z0-9]+$/.test(name) ? name : `E${-errno}`
 }
 
 /** A key or an address as messages print it. */

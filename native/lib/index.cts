@@ -19,7 +19,7 @@ export {
   KMHO_UID_SELF,
 } from './constants.cjs'
 export { kmho } from './call.cjs'
-export type { ChownOp, DropOp, HandoverOp, QueryOp, TakeoverOp, TakeoverOpRange } from './call.cjs'
+export type { ChownOp, DropOp, HandoverOp, OpOf, QueryOp, TakeoverOp, TakeoverOpRange } from './call.cjs'
 export { KmhoError } from './errors.cjs'
 export type { Integer } from './integers.cjs'
 export { addressOf, alloc, free, pageSize } from './memory.cjs'

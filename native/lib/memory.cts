@@ -7,7 +7,6 @@
 import { constants as bufferConstants } from 'node:buffer'
 import { readFileSync } from 'node:fs'
 import { constants as osConstants } from 'node:os'
-import { markAsUntransferable } from 'node:worker_threads'
 import { getBinding } from './binding.cjs'
 import { argumentError, KmhoError } from './errors.cjs'
 
@@ -61,7 +60,7 @@ export function alloc(bytes: number, options: AllocOptions = {}): Buffer {
   const buffer = Buffer.from(memory)
   const error = getBinding().advise(addressOf(buffer), length, hugepages, Boolean(options.populate))
   if (error !== 0) {
-    getBinding().release(memory)
+    discardMemory(memory)
     throw new KmhoError('madvise', error, `${length} bytes of memory could not be made ready`)
   }
   return buffer
@@ -92,15 +91,15 @@ function claim(memory: ArrayBuffer | undefined): ArrayBuffer {
       ),
       { code: 'ERR_KMHO_NO_EXTERNAL_MEMORY' },
     )
-  markAsUntransferable(memory)
   return memory
 }
 
 /**
  * Gives the memory of a Buffer from alloc() or takeover() back at once.
  *
- * The Buffer, and every other view of its ArrayBuffer, has length 0 from then on. An operation still in flight on
- * another thread finds zeroes: the addresses are used for nothing else until the ArrayBuffer is garbage-collected.
+ * The Buffer, and every other view of its ArrayBuffer, has length 0 from then on. Wait for operations in flight first:
+ * one that still reads or writes on another thread does no harm (it meets zeroes, for the addresses are used for nothing
+ * else until the ArrayBuffer is garbage-collected), but a zlib stream whose input vanishes makes Node abort.
  *
  * @param buffer - the whole of it, not a part (no subarray)
  * @throws KmhoError with code EPERM while the memory is handed over: drop() its record first. The Buffer is unharmed.
@@ -113,7 +112,7 @@ export function free(buffer: NodeJS.ArrayBufferView | ArrayBuffer): void {
   if (memory.byteLength === 0) throw argumentError('ERR_INVALID_STATE', 'the buffer was freed before, or is empty')
   if (buffer.byteLength !== memory.byteLength)
     throw argumentError('ERR_INVALID_ARG_VALUE', 'buffer must be the whole of its memory, not a part of it', buffer)
-  const result = getBinding().release(memory)
+  const result = discardMemory(memory)
   if (result === 0) return
   if (-result === osConstants.errno.ENOENT)
     throw argumentError('ERR_INVALID_ARG_VALUE', 'buffer must be memory from alloc() or takeover()', buffer)
@@ -124,6 +123,25 @@ export function free(buffer: NodeJS.ArrayBufferView | ArrayBuffer): void {
       ? 'the memory is handed over; drop() its record before freeing it'
       : 'the memory could not be given back',
   )
+}
+
+/**
+ * Empties and detaches memory of this module. Where it cannot be detached, because somebody called
+ * markAsUntransferable() on it, it stays, full of zeroes, until it is collected.
+ *
+ * @returns 0 or a negative errno, and then nothing has changed
+ */
+export function discardMemory(memory: ArrayBuffer & { transfer?: () => ArrayBuffer }): number {
+  const result = getBinding().release(memory)
+  if (result !== 0) return result
+  try {
+    // What it moves to is collected at once. napi_detach_arraybuffer would do, but aborts on a marked one.
+    if (memory.transfer !== undefined) memory.transfer()
+    else getBinding().detach(memory)
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error
+  }
+  return 0
 }
 
 /**

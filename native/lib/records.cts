@@ -24,7 +24,7 @@ import {
 } from './constants.cjs'
 import { argumentError, checkResult, KmhoError } from './errors.cjs'
 import { type Integer, toU32, toU64 } from './integers.cjs'
-import { addressOf, adoptMemory, hugePageSize, isOwnMemory, mapMemory, pageSize } from './memory.cjs'
+import { addressOf, adoptMemory, discardMemory, hugePageSize, isOwnMemory, mapMemory, pageSize } from './memory.cjs'
 
 /** A range of addresses; `length` in bytes. */
 export interface Range {
@@ -196,7 +196,7 @@ export function takeover(
     wanted.forEach((range, i) => places.push(preparePlace(range, i)))
     takeInto(places, name, Boolean(options.keep))
   } catch (error) {
-    for (const place of places) if (place.fresh !== undefined) getBinding().release(place.fresh)
+    for (const place of places) if (place.fresh !== undefined) discardMemory(place.fresh)
     throw error
   }
   return places.map((place) => {
@@ -273,7 +273,7 @@ function takeInto(places: Place[], key: bigint, keep: boolean): void {
     // Memory of a kind that cannot come into a private anonymous mapping: the kernel has to find a place.
     for (const place of places) {
       if (place.fresh === undefined) continue
-      getBinding().release(place.fresh)
+      discardMemory(place.fresh)
       delete place.fresh
       place.address = 0n
     }
@@ -285,7 +285,7 @@ function takeInto(places: Place[], key: bigint, keep: boolean): void {
 function take(places: Place[], key: bigint, keep: boolean): number {
   if (places.some((place) => place.fresh === undefined && place.into === undefined)) {
     // Afterwards it would be too late to find out that this runtime allows no Buffer over the memory.
-    getBinding().release(mapMemory(pageSize(), pageSize(), 0))
+    discardMemory(mapMemory(pageSize(), pageSize(), 0))
   }
   const rows = new BigUint64Array(places.length * 3)
   places.forEach((place, i) => {

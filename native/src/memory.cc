@@ -248,7 +248,7 @@ Napi::Value Adopt(const Napi::CallbackInfo& info) {
                      /*adopted=*/true);
 }
 
-// release(buffer: ArrayBuffer): errno. ENOENT: it is none of ours, or was released before.
+// release(buffer: ArrayBuffer): errno. ENOENT: it is none of ours, or was released before. The caller detaches it next.
 //
 // The memory goes back at once, the addresses do not. An operation in flight on another thread (zlib, an fs.write)
 // holds a bare pointer and, to protect it, the JavaScript object; the backing store it does not hold. So fresh zero
@@ -276,9 +276,17 @@ Napi::Value Release(const Napi::CallbackInfo& info) {
   if (napi_add_finalizer(env, info[0], nullptr, FinalizePin, mapping,
                          nullptr) != napi_ok)
     return Errno(env, ENOMEM);  // the pin stays: kept mapped for ever
-  if (napi_detach_arraybuffer(env, info[0]) != napi_ok)
-    return Misuse(env, "release: the ArrayBuffer cannot be detached");
   return Errno(env, 0);
+}
+
+// detach(buffer: ArrayBuffer): errno, EINVAL when it cannot be. Only for versions of Node without
+// ArrayBuffer.prototype.transfer: later ones abort here when somebody called markAsUntransferable() on it.
+Napi::Value Detach(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!info[0].IsArrayBuffer())
+    return Misuse(env, "detach(buffer: ArrayBuffer)");
+  const bool done = napi_detach_arraybuffer(env, info[0]) == napi_ok;
+  return Errno(env, done ? 0 : EINVAL);
 }
 
 // reclaim(): number of mappings that were kept for a record's sake and could be given back now
@@ -404,6 +412,7 @@ void ExportMemory(Napi::Env env, Napi::Object exports) {
   exports.Set("map", Napi::Function::New<Map>(env, "map"));
   exports.Set("adopt", Napi::Function::New<Adopt>(env, "adopt"));
   exports.Set("release", Napi::Function::New<Release>(env, "release"));
+  exports.Set("detach", Napi::Function::New<Detach>(env, "detach"));
   exports.Set("reclaim", Napi::Function::New<Reclaim>(env, "reclaim"));
   exports.Set("advise", Napi::Function::New<Advise>(env, "advise"));
   exports.Set("protect", Napi::Function::New<Protect>(env, "protect"));

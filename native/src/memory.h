@@ -11,7 +11,7 @@
 
 namespace kmho {
 
-// Adds map, adopt, release, reclaim, advise, protect, addressOf, find, isMapped, stats and pageSize to `exports`.
+// Adds map, adopt, release, detach, reclaim, advise, protect, addressOf, find, isMapped, stats and pageSize.
 void ExportMemory(Napi::Env env, Napi::Object exports);
 
 }  // namespace kmho

@@ -1,0 +1,2 @@
+export * from './index.cjs';
+//# sourceMappingURL=index.d.ts.map
