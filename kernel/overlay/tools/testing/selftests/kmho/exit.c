@@ -1,0 +1,609 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What happens to a record when the process that made it exits, execs, is
+ * killed or drops it, and what that process may do to the memory until then.
+ * All of it in one kernel: a kexec that never comes loses nothing (T5).
+ */
+#include "kmho_test.h"
+
+#define SEED	0xe817ULL
+#define NR	64
+
+static void must_be(unsigned long key, __u32 state, pid_t pid, unsigned long present)
+{
+	struct kmho_record_info info;
+
+	must(!kt_info(key, &info));
+	must(info.key == key && info.uid == geteuid());
+	must(info.state == state);
+	must(info.pid == pid);
+	must(info.present == present * kt_page);
+}
+
+static void give_here(unsigned long key)
+{
+	kt_map(kt_addr(0), NR);
+	kt_fill(kt_addr(0), 0, NR, SEED);
+	must(!kt_handover(key, kt_addr(0), NR));
+	must_be(key, KMHO_STATE_LIVE, getpid(), NR);
+}
+
+static void take_all(unsigned long key)
+{
+	must_be(key, KMHO_STATE_HELD, 0, NR);
+	kt_take(key, kt_addr(0), NR, SEED);
+	must(kt_perms(kt_addr(0), "rw-p"));
+	must(!kt_exists(key));
+	/* it is the taker's own */
+	kt_fill(kt_addr(0), 0, NR, SEED + 1);
+	must(kt_same(kt_addr(0), 0, NR, SEED + 1));
+	kt_unmap(kt_addr(0), NR);
+}
+
+/* ---- ends ---- */
+
+static void do_exit(void *arg)
+{
+	give_here(kt_key((unsigned long)arg));
+}
+
+static void ends_exit(void)
+{
+	kt_run(do_exit, NULL);
+	take_all(kt_key(0));
+	/* once more: nothing of the first time is in the way */
+	kt_run(do_exit, NULL);
+	take_all(kt_key(0));
+}
+
+static void ends_written(void)
+{
+	unsigned long base = kt_addr(0);
+	pid_t pid = kt_fork();
+
+	if (!pid) {
+		kt_map(base, NR);
+		kt_fill(base, 0, 16, SEED);
+		must(!kt_handover(kt_key(0), base, NR));
+		/* after the handover: a present page, and holes */
+		kt_fill(base, 8, 16, SEED + 1);
+		_exit(0);
+	}
+	must(kt_wait(pid) == 0);
+	must_be(kt_key(0), KMHO_STATE_HELD, 0, 24);
+	must(!kt_takeover(kt_key(0), base, NR));
+	must(kt_same(base, 0, 8, SEED));
+	must(kt_same(base, 8, 16, SEED + 1));
+	must(!kt_held_pages(base + 24 * kt_page, NR - 24));
+}
+
+static void ends_exec(void)
+{
+	int fds[2];
+	pid_t pid;
+	char c;
+
+	must(!pipe(fds));
+	pid = kt_fork();
+	if (!pid) {
+		give_here(kt_key(0));
+		close(fds[1]);
+		dup2(fds[0], 0);
+		/* goes on as another program; the address space is gone, the process is not */
+		execl("/proc/self/exe", "exit", "hold", NULL);
+		_exit(9);
+	}
+	close(fds[0]);
+	/* the child has not exec'ed, or just about to */
+	for (c = 0; c < 100; c++) {
+		struct kmho_record_info info;
+
+		if (!kt_info(kt_key(0), &info) && info.state == KMHO_STATE_HELD)
+			break;
+		usleep(50000);
+	}
+	must(!kill(pid, 0));
+	take_all(kt_key(0));
+	close(fds[1]);
+	must(kt_wait(pid) == 0);
+}
+
+static void ends_killed(void)
+{
+	int fds[2];
+	pid_t pid;
+	char c;
+
+	must(!pipe(fds));
+	pid = kt_fork();
+	if (!pid) {
+		give_here(kt_key(0));
+		must(write(fds[1], "x", 1) == 1);
+		while (true)
+			pause();
+	}
+	must(read(fds[0], &c, 1) == 1);
+	must_be(kt_key(0), KMHO_STATE_LIVE, pid, NR);
+	must_refuse(EBUSY, kt_takeover(kt_key(0), kt_addr(0), NR));
+	must(!kill(pid, SIGKILL));
+	must(kt_wait(pid) == 128 + SIGKILL);
+	take_all(kt_key(0));
+}
+
+static void ends_segv(void)
+{
+	pid_t pid = kt_fork();
+
+	if (!pid) {
+		struct rlimit none = { 0, 0 };
+
+		setrlimit(RLIMIT_CORE, &none);
+		give_here(kt_key(0));
+		/* nothing is mapped there */
+		*(int *)kt_ptr(kt_addr(20)) = 1;
+		_exit(0);
+	}
+	must(kt_wait(pid) == 128 + SIGSEGV);
+	take_all(kt_key(0));
+}
+
+/* H6: a SIGKILL in the middle of HANDOVER leaves the whole record or none */
+static void ends_killed_meanwhile(void)
+{
+	unsigned long base = kt_addr(0), nr = 8192, whole = 0, none = 0, round;
+	int fds[2];
+	pid_t pid;
+	char c;
+
+	for (round = 0; round < 60; round++) {
+		must(!pipe(fds));
+		pid = kt_fork();
+		if (!pid) {
+			kt_map(base, nr);
+			kt_fill(base, 0, 1024, SEED);
+			must(!madvise(kt_ptr(base + 1024 * kt_page), (nr - 1024) * kt_page,
+				      MADV_POPULATE_WRITE) || errno == EINVAL);
+			must(write(fds[1], "x", 1) == 1);
+			must(!kt_handover(kt_key(0), base, nr));
+			must(write(fds[1], "x", 1) == 1);
+			while (true)
+				pause();
+		}
+		must(read(fds[0], &c, 1) == 1);
+		usleep(round * 250);
+		must(!kill(pid, SIGKILL));
+		must(kt_wait(pid) == 128 + SIGKILL);
+		close(fds[1]);
+		/* a HANDOVER that returned 0 counts */
+		if (read(fds[0], &c, 1) == 1)
+			must(kt_exists(kt_key(0)));
+		close(fds[0]);
+		if (!kt_exists(kt_key(0))) {
+			none++;
+			continue;
+		}
+		whole++;
+		must_be(kt_key(0), KMHO_STATE_HELD, 0, nr);
+		must(!kt_takeover(kt_key(0), base, nr));
+		must(kt_same(base, 0, 1024, SEED));
+		kt_unmap(base, nr);
+	}
+	printf("# killed %lu times: %lu records, %lu none\n", round, whole, none);
+}
+
+/* T2: a SIGKILL during TAKEOVER leaves all in the record, or all taken and freed */
+static void taker_killed(void)
+{
+	unsigned long base = kt_addr(0), nr = 4096, kept = 0, taken = 0, round;
+	int fds[2];
+	pid_t pid;
+	char c;
+
+	for (round = 0; round < 40; round++) {
+		if (!kt_exists(kt_key(0)))
+			kt_give(kt_key(0), base, nr, SEED);
+		must(!pipe(fds));
+		pid = kt_fork();
+		if (!pid) {
+			must(write(fds[1], "x", 1) == 1);
+			must(!kt_takeover(kt_key(0), base, nr));
+			while (true)
+				pause();
+		}
+		must(read(fds[0], &c, 1) == 1);
+		usleep(round * 200);
+		must(!kill(pid, SIGKILL));
+		must(kt_wait(pid) == 128 + SIGKILL);
+		close(fds[0]);
+		close(fds[1]);
+		if (kt_exists(kt_key(0))) {
+			must_be(kt_key(0), KMHO_STATE_HELD, 0, nr);
+			kept++;
+		} else {
+			taken++;
+		}
+	}
+	printf("# killed %lu times: %lu records kept, %lu taken\n", round, kept, taken);
+	if (!kt_exists(kt_key(0)))
+		kt_give(kt_key(0), base, nr, SEED);
+	kt_take(kt_key(0), base, nr, SEED);
+}
+
+/* Forked children do not count, however long they live */
+static void children_do_not_count(void)
+{
+	int fds[2], child[2];
+	pid_t pid;
+	char c;
+
+	must(!pipe(fds));
+	must(!pipe(child));
+	pid = kt_fork();
+	if (!pid) {
+		give_here(kt_key(0));
+		pid = kt_fork();
+		if (!pid) {
+			/* a mapping of its own, which is not handed over */
+			must(!munmap(kt_ptr(kt_addr(0)), kt_page));
+			must(!madvise(kt_ptr(kt_addr(0) + kt_page), kt_page, MADV_DONTNEED));
+			kt_fill(kt_addr(0), 2, 8, 666);
+			/* and so may be handed over, as another record */
+			must(!kt_handover(kt_key(1), kt_addr(0) + 2 * kt_page, NR - 2));
+			must(write(fds[1], "x", 1) == 1);
+			close(child[1]);
+			must(read(child[0], &c, 1) == 0);
+			/* its view has not been touched by what the parent's successor did */
+			must(kt_same(kt_addr(0), 2, 8, 666));
+			must(kt_same(kt_addr(0), 10, NR - 10, SEED));
+			must(write(fds[1], "y", 1) == 1);
+			_exit(0);
+		}
+		/* the parent ends first */
+		_exit(0);
+	}
+	must(kt_wait(pid) == 0);
+	close(fds[1]);
+	must(read(fds[0], &c, 1) == 1 && c == 'x');
+	take_all(kt_key(0));
+	close(child[0]);
+	close(child[1]);
+	must(read(fds[0], &c, 1) == 1 && c == 'y');
+	/* the end of the pipe is the end of the child */
+	must(read(fds[0], &c, 1) == 0);
+	while (kt_exists(kt_key(1))) {
+		struct kmho_record_info info;
+
+		must(!kt_info(kt_key(1), &info));
+		if (info.state == KMHO_STATE_HELD)
+			break;
+		usleep(10000);
+	}
+	must(!kt_takeover(kt_key(1), kt_addr(0) + 2 * kt_page, NR - 2));
+	must(kt_same(kt_addr(0), 2, 8, 666));
+	must(kt_same(kt_addr(0), 10, NR - 10, SEED));
+}
+
+/* A thread is no address space: the record lives with the last of them */
+static void *hand_over_and_end(void *arg)
+{
+	give_here(kt_key(0));
+	return arg;
+}
+
+static void threads_share(void)
+{
+	unsigned long remap = kt_addr(1);
+	pthread_t thread;
+
+	must(!pthread_create(&thread, NULL, hand_over_and_end, NULL));
+	must(!pthread_join(thread, NULL));
+	must_refuse(EBUSY, kt_takeover_to(kt_key(0), kt_addr(0), NR, &remap));
+	must_be(kt_key(0), KMHO_STATE_LIVE, getpid(), NR);
+	must(!kt_drop(kt_key(0)));
+}
+
+/* ---- drop ---- */
+
+static void drop_frees(void)
+{
+	unsigned long base = kt_addr(0);
+
+	give_here(kt_key(0));
+	must(!kt_drop(kt_key(0)));
+	must(!kt_exists(kt_key(0)));
+	must(kt_same(base, 0, NR, SEED));
+	kt_fill(base, 0, NR, SEED + 1);
+	must(kt_same(base, 0, NR, SEED + 1));
+	must(!madvise(kt_ptr(base), kt_page, MADV_DONTNEED));
+	must(kt_zero(base, 0, 1));
+	must(mremap(kt_ptr(base + 8 * kt_page), 8 * kt_page, 8 * kt_page,
+		    MREMAP_MAYMOVE | MREMAP_FIXED, kt_ptr(kt_addr(1))) == kt_ptr(kt_addr(1)));
+	must(!munmap(kt_ptr(base), NR * kt_page));
+}
+
+static void drop_after_end(void)
+{
+	unsigned long round;
+	long before, after;
+
+	/* the first ones fill the caches that the rest comes from */
+	for (round = 0; round < 4; round++) {
+		kt_give(kt_key(0), kt_addr(0), 2048, SEED);
+		must(!kt_drop(kt_key(0)));
+	}
+	before = kt_meminfo("MemFree");
+	for (round = 0; round < 12; round++) {
+		kt_give(kt_key(0), kt_addr(0), 2048, SEED);
+		must_be(kt_key(0), KMHO_STATE_HELD, 0, 2048);
+		must(!kt_drop(kt_key(0)));
+		must_refuse(ENOENT, kt_takeover(kt_key(0), kt_addr(0), 1));
+	}
+	after = kt_meminfo("MemFree");
+	printf("# MemFree %ld kB, %ld kB after 12 times 8192 kB\n", before, after);
+	must(before - after < 8192);
+}
+
+static void drop_by_another(void)
+{
+	int fds[2], back[2];
+	pid_t pid;
+	char c;
+
+	must(!pipe(fds));
+	must(!pipe(back));
+	pid = kt_fork();
+	if (!pid) {
+		give_here(kt_key(0));
+		must(write(fds[1], "x", 1) == 1);
+		must(read(back[0], &c, 1) == 1);
+		/* dropped by now, and free to do what it likes */
+		must(kt_same(kt_addr(0), 0, NR, SEED));
+		must(!munmap(kt_ptr(kt_addr(0)), NR * kt_page));
+		_exit(0);
+	}
+	must(read(fds[0], &c, 1) == 1);
+	must(!kt_drop(kt_key(0)));
+	must(!kt_exists(kt_key(0)));
+	must(write(back[1], "x", 1) == 1);
+	must(kt_wait(pid) == 0);
+}
+
+/* ---- H5: what would part memory from its record ---- */
+
+static void refused(unsigned long base)
+{
+	unsigned long at = base + 10 * kt_page, len = 4 * kt_page;
+	static const int advices[] = { MADV_DONTNEED, MADV_FREE, MADV_REMOVE, MADV_GUARD_INSTALL };
+	unsigned int i;
+
+	must_refuse(EPERM, munmap(kt_ptr(at), len));
+	must_refuse(EPERM, munmap(kt_ptr(base - kt_page), 2 * kt_page));
+	must_refuse(EPERM, munmap(kt_ptr(base - kt_page), (NR + 2) * kt_page));
+	must_refuse(EPERM, mremap(kt_ptr(at), len, len, MREMAP_MAYMOVE | MREMAP_FIXED,
+				  kt_ptr(kt_addr(2))));
+	must_refuse(EPERM, mremap(kt_ptr(at), len, kt_page, 0));
+	must_refuse(EPERM, mremap(kt_ptr(at), len, len, MREMAP_MAYMOVE | MREMAP_FIXED |
+				  MREMAP_DONTUNMAP, kt_ptr(kt_addr(2))));
+	/* moving something else onto it */
+	kt_map(kt_addr(3), 4);
+	must_refuse(EPERM, mremap(kt_ptr(kt_addr(3)), len, len, MREMAP_MAYMOVE | MREMAP_FIXED,
+				  kt_ptr(at)));
+	must_refuse(EPERM, mmap(kt_ptr(at), len, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	must_refuse(EPERM, mmap(kt_ptr(base - kt_page), 3 * kt_page, PROT_READ,
+				MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	for (i = 0; i < ARRAY_SIZE(advices); i++) {
+		struct kt_snapshot snap;
+
+		kt_snap(&snap);
+		errno = 0;
+		if (madvise(kt_ptr(at), len, advices[i]) != -1 || errno != EPERM) {
+			/* EINVAL: advice that this kernel, or this kind of memory, has not */
+			printf("# madvise %d: errno %d\n", advices[i], errno);
+			must(errno == EINVAL && advices[i] != MADV_DONTNEED &&
+			     advices[i] != MADV_FREE);
+		}
+		must(kt_unchanged(&snap));
+	}
+	kt_unmap(kt_addr(3), 4);
+	must(kt_same(base, 0, NR, SEED));
+}
+
+static void parting_is_refused(void)
+{
+	unsigned long base = kt_addr(0);
+
+	kt_map(base - kt_page, NR + 2);
+	kt_fill(base, 0, NR, SEED);
+	must(!kt_handover(kt_key(0), base, NR));
+	refused(base);
+	/* the neighbours are free */
+	must(!madvise(kt_ptr(base - kt_page), kt_page, MADV_DONTNEED));
+	must(!munmap(kt_ptr(base - kt_page), kt_page));
+	must(!munmap(kt_ptr(base + NR * kt_page), kt_page));
+	must(kt_same(base, 0, NR, SEED));
+	must_be(kt_key(0), KMHO_STATE_LIVE, getpid(), NR);
+	must(!kt_drop(kt_key(0)));
+	must(!munmap(kt_ptr(base), NR * kt_page));
+}
+
+/* process_madvise and brk are other ways to the same thing */
+static void parting_brk(void)
+{
+	unsigned long old = (unsigned long)sbrk(0), base;
+
+	base = (old + kt_page - 1) / kt_page * kt_page;
+	must(!brk(kt_ptr(base + 8 * kt_page)));
+	kt_fill(base, 0, 8, SEED);
+	must(!kt_handover(kt_key(0), base, 8));
+	brk(kt_ptr(base));
+	/* refused; that it is still there is what counts */
+	must(kt_same(base, 0, 8, SEED));
+	must_be(kt_key(0), KMHO_STATE_LIVE, getpid(), 8);
+	must(!kt_drop(kt_key(0)));
+	must(!brk(kt_ptr(base)));
+}
+
+static void protecting_is_allowed(void)
+{
+	unsigned long base = kt_addr(0);
+	pid_t pid;
+
+	pid = kt_fork();
+	if (!pid) {
+		give_here(kt_key(0));
+		must(!mprotect(kt_ptr(base + 8 * kt_page), 8 * kt_page, PROT_READ));
+		must(!mprotect(kt_ptr(base + 16 * kt_page), 8 * kt_page, PROT_NONE));
+		must(!mprotect(kt_ptr(base + 40 * kt_page), kt_page, PROT_NONE));
+		must(!mprotect(kt_ptr(base + 40 * kt_page), kt_page, PROT_READ | PROT_WRITE));
+		kt_fill(base, 0, 8, SEED);
+		/* harmless advice, too */
+		must(!madvise(kt_ptr(base), kt_page, MADV_WILLNEED));
+		must(!madvise(kt_ptr(base), kt_page, MADV_COLD));
+		must(!madvise(kt_ptr(base), NR * kt_page, MADV_DONTFORK));
+		must(!madvise(kt_ptr(base), NR * kt_page, MADV_DOFORK));
+		_exit(0);
+	}
+	must(kt_wait(pid) == 0);
+	must_be(kt_key(0), KMHO_STATE_HELD, 0, NR);
+	must(!kt_takeover(kt_key(0), base, NR));
+	must(kt_perms(base, "rw-p") && kt_perms(base + 8 * kt_page, "r--p"));
+	must(kt_perms(base + 16 * kt_page, "---p") && kt_perms(base + 24 * kt_page, "rw-p"));
+	must(kt_perms(base + 40 * kt_page, "rw-p"));
+	must(!mprotect(kt_ptr(base), NR * kt_page, PROT_READ));
+	must(kt_same(base, 0, NR, SEED));
+}
+
+/* Other calls that look at whole address spaces take no notice */
+static void locked_memory(void)
+{
+	unsigned long base = kt_addr(0);
+	pid_t pid;
+
+	kt_need_root();
+	pid = kt_fork();
+	if (!pid) {
+		kt_map(base, NR);
+		kt_fill(base, 0, 32, SEED);
+		must(!mlock(kt_ptr(base), 16 * kt_page));
+		must(!kt_handover(kt_key(0), base, NR));
+		must(!mlockall(MCL_CURRENT));
+		must(!munlockall());
+		kt_fill(base, 32, NR - 32, SEED);
+		_exit(0);
+	}
+	must(kt_wait(pid) == 0);
+	take_all(kt_key(0));
+}
+
+/* The successor takes a part, ends, and its successor takes the rest */
+static void successors(void)
+{
+	unsigned long base = kt_addr(0), i;
+	pid_t pid;
+
+	kt_give(kt_key(0), base, NR, SEED);
+	for (i = 0; i < 4; i++) {
+		must_be(kt_key(0), KMHO_STATE_HELD, 0, NR - i * 16);
+		pid = kt_fork();
+		if (!pid) {
+			must(!kt_takeover(kt_key(0), base + i * 16 * kt_page, 16));
+			must(kt_same(base, i * 16, 16, SEED));
+			_exit(0);
+		}
+		must(kt_wait(pid) == 0);
+	}
+	must(!kt_exists(kt_key(0)));
+}
+
+/* Through many hands: each takes over, adds a page's worth, and hands over again */
+static void generations(void)
+{
+	unsigned long base = kt_addr(0), i;
+	pid_t pid;
+
+	kt_give(kt_key(0), base, NR, SEED);
+	for (i = 0; i < 20; i++) {
+		pid = kt_fork();
+		if (!pid) {
+			must(!kt_takeover(kt_key(0), base, NR));
+			must(kt_same(base, i, NR - i, SEED));
+			kt_fill(base, i, 1, SEED + 1);
+			must(!kt_handover(kt_key(0), base, NR));
+			_exit(0);
+		}
+		must(kt_wait(pid) == 0);
+	}
+	must(!kt_takeover(kt_key(0), base, NR));
+	must(kt_same(base, 0, 20, SEED + 1));
+	must(kt_same(base, 20, NR - 20, SEED));
+}
+
+/* Two successors at once: one gets it */
+static void successors_race(void)
+{
+	unsigned long base = kt_addr(0), round, i, won;
+	pid_t pids[8];
+	int fds[2], code;
+	char c;
+
+	for (round = 0; round < 20; round++) {
+		kt_give(kt_key(0), base, NR, SEED);
+		must(!pipe(fds));
+		for (i = 0; i < ARRAY_SIZE(pids); i++) {
+			pids[i] = kt_fork();
+			if (pids[i])
+				continue;
+			close(fds[1]);
+			must(read(fds[0], &c, 1) == 0);
+			if (!kt_takeover(kt_key(0), base, NR)) {
+				must(kt_same(base, 0, NR, SEED));
+				_exit(0);
+			}
+			must(errno == ENOENT);
+			must(kt_unmapped(base, NR));
+			_exit(5);
+		}
+		close(fds[0]);
+		close(fds[1]);
+		for (won = 0, i = 0; i < ARRAY_SIZE(pids); i++) {
+			code = kt_wait(pids[i]);
+			must(code == 0 || code == 5);
+			won += !code;
+		}
+		must(won == 1);
+	}
+}
+
+static const struct kt_case cases[] = {
+	{ "exit: the successor gets the bytes", .now = ends_exit },
+	{ "exit: writes after the handover, and those into holes", .now = ends_written },
+	{ "exec ends the address space, not the record", .now = ends_exec },
+	{ "SIGKILL: the successor gets the bytes", .now = ends_killed },
+	{ "SIGSEGV: the successor gets the bytes", .now = ends_segv },
+	{ "SIGKILL in HANDOVER: the whole record or none", .now = ends_killed_meanwhile },
+	{ "SIGKILL in TAKEOVER: all in the record, or all freed", .now = taker_killed },
+	{ "forked children do not count", .now = children_do_not_count },
+	{ "a thread's end is not the owner's", .now = threads_share },
+	{ "drop: the process keeps its memory and may unmap it", .now = drop_frees },
+	{ "drop: a dead process's memory is free again", .now = drop_after_end },
+	{ "drop: by another process of the owner", .now = drop_by_another },
+	{ "munmap, mremap, MAP_FIXED, madvise: EPERM", .now = parting_is_refused },
+	{ "brk does not take it away", .now = parting_brk },
+	{ "mprotect and harmless advice are allowed", .now = protecting_is_allowed },
+	{ "mlock and mlockall", .now = locked_memory },
+	{ "successors take it part by part", .now = successors },
+	{ "handed from one to the next, 20 times", .now = generations },
+	{ "of many that want it, one gets it", .now = successors_race },
+};
+
+int main(int argc, char **argv)
+{
+	char c;
+
+	/* what ends_exec() becomes */
+	if (argc == 2 && !strcmp(argv[1], "hold"))
+		return read(0, &c, 1) != 0;
+	kt_program = 5;
+	return kt_main(argc, argv, cases, ARRAY_SIZE(cases));
+}

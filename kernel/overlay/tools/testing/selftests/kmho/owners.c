@@ -1,0 +1,440 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Who may do what to whose record, and who is charged for it: S1 and the
+ * RLIMIT_MEMLOCK part of S2. What it takes to make a record whole after each
+ * step is in errors.c; here are the rules among users.
+ */
+#include "kmho_test.h"
+
+#include <linux/capability.h>
+
+#define SEED	0x0e4eULL
+#define NR	8
+
+/* Keeps these capabilities over a change of uid, and no others */
+static void become_with(uid_t uid, __u64 caps)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { 0 };
+
+	must(!prctl(PR_SET_KEEPCAPS, 1));
+	kt_become(uid);
+	data[0].permitted = caps;
+	data[0].effective = caps;
+	data[1].permitted = caps >> 32;
+	data[1].effective = caps >> 32;
+	must(!syscall(__NR_capset, &header, data));
+}
+
+static unsigned long count_records(__u32 flags)
+{
+	struct kmho_op_query op = { .size = sizeof(op), .flags = flags };
+
+	must(!kmho(KMHO_QUERY, &op));
+	return op.nr_records;
+}
+
+/* ---- keys are scoped by uid ---- */
+
+static void give_own(void *arg)
+{
+	kt_map(kt_addr(0), NR);
+	kt_fill(kt_addr(0), 0, NR, (unsigned long)arg);
+	must(!kt_handover(kt_key(0), kt_addr(0), NR));
+}
+
+static void take_own(void *arg)
+{
+	must(count_records(0) == 1);
+	kt_take(kt_key(0), kt_addr(0), NR, (unsigned long)arg);
+	must(count_records(0) == 0);
+}
+
+static void one_key(void)
+{
+	kt_need_root();
+	kt_run_as(KT_USER, give_own, (void *)1UL);
+	kt_run_as(KT_OTHER, give_own, (void *)2UL);
+	kt_run_as(KT_OTHER, take_own, (void *)2UL);
+	kt_run_as(KT_USER, take_own, (void *)1UL);
+}
+
+static void by_effective(void *arg)
+{
+	must(!arg);
+	kt_map(kt_addr(0), NR);
+	kt_fill(kt_addr(0), 0, NR, SEED);
+	/* root's real uid, the user's effective uid */
+	must(!setresuid(0, KT_USER, 0));
+	must(!kt_handover(kt_key(0), kt_addr(0), NR));
+	must(kt_exists(kt_key(0)));
+	must(!setresuid(0, 0, 0));
+	must(!kt_exists(kt_key(0)));
+}
+
+static void effective_uid(void)
+{
+	kt_need_root();
+	kt_run(by_effective, NULL);
+	must(!kt_exists(kt_key(0)));
+	kt_run_as(KT_USER, take_own, (void *)SEED);
+}
+
+static void sees_nothing(void *arg)
+{
+	struct kmho_record_info info;
+	unsigned long remap = kt_addr(1);
+
+	must(!arg);
+	must(count_records(0) == 0);
+	must_refuse(ENOENT, kt_takeover_to(kt_key(0), kt_addr(0), NR, &remap));
+	must_refuse(ENOENT, kt_drop(kt_key(0)));
+	must_refuse(ENOENT, kt_info(kt_key(0), &info));
+	must_fail(kt_has(KMHO_CHOWN) ? EPERM : EINVAL, kt_chown(kt_key(0), KT_USER, KT_OTHER));
+}
+
+static void another_uid(void)
+{
+	kt_need_root();
+	kt_run_as(KT_USER, give_own, (void *)1UL);
+	kt_run_as(KT_OTHER, sees_nothing, NULL);
+	kt_run_as(KT_USER, take_own, (void *)1UL);
+}
+
+/* ---- CAP_SYS_ADMIN ---- */
+
+static void admin_lists(void)
+{
+	struct kmho_record_info *list, info;
+	unsigned long nr, i, seen = 0;
+
+	kt_need_root();
+	kt_run_as(KT_USER, give_own, (void *)1UL);
+	kt_run_as(KT_OTHER, give_own, (void *)2UL);
+	nr = kt_list(&list);
+	for (i = 0; i < nr; i++) {
+		if (list[i].key != kt_key(0))
+			continue;
+		seen |= list[i].uid == KT_USER ? 1 : 0;
+		seen |= list[i].uid == KT_OTHER ? 2 : 0;
+		must(list[i].bytes == NR * kt_page && list[i].present == NR * kt_page);
+	}
+	free(list);
+	must(seen == 3);
+	/* it is named by its owner; root's own record of that key is another */
+	must_refuse(ENOENT, kt_info(kt_key(0), &info));
+	must(!kt_info_of(kt_key(0), KT_USER, &info) && info.uid == KT_USER);
+	must_refuse(ENOENT, kt_drop(kt_key(0)));
+	must_refuse(ENOENT, kt_drop_of(kt_key(0), KT_USER + 1));
+	must(!kt_drop_of(kt_key(0), KT_USER));
+	must_refuse(ENOENT, kt_drop_of(kt_key(0), KT_USER));
+	must(!kt_info_of(kt_key(0), KT_OTHER, &info));
+	kt_run_as(KT_OTHER, take_own, (void *)2UL);
+}
+
+static void do_cap_admin(void *arg)
+{
+	struct kmho_record_info info;
+
+	must(!arg);
+	become_with(KT_OTHER, 1ULL << CAP_SYS_ADMIN);
+	must(count_records(KMHO_QUERY_ALL) >= 1);
+	must(!kt_info_of(kt_key(0), KT_USER, &info) && info.uid == KT_USER);
+	must(!kt_drop_of(kt_key(0), KT_USER));
+}
+
+static void do_no_cap(void *arg)
+{
+	struct kmho_op_query all = { .size = sizeof(all), .flags = KMHO_QUERY_ALL };
+	struct kmho_record_info info;
+
+	must(!arg);
+	/* every other capability is not this one */
+	become_with(KT_OTHER, 0x1ffffffffffULL & ~(1ULL << CAP_SYS_ADMIN));
+	must_fail(EPERM, kmho(KMHO_QUERY, &all));
+	must_fail(EPERM, kt_info_of(kt_key(0), KT_USER, &info));
+	must_fail(EPERM, kt_drop_of(kt_key(0), KT_USER));
+	must_fail(ENOENT, kt_drop(kt_key(0)));
+}
+
+static void admin_capability(void)
+{
+	kt_need_root();
+	kt_run_as(KT_USER, give_own, (void *)1UL);
+	kt_run(do_no_cap, NULL);
+	kt_run(do_cap_admin, NULL);
+}
+
+/* Root of a user namespace of its own is nobody here */
+static void do_namespace(void *arg)
+{
+	struct kmho_op_query all = { .size = sizeof(all), .flags = KMHO_QUERY_ALL };
+	struct kmho_record_info info;
+	char map[64];
+
+	must(!arg);
+	kt_become(KT_OTHER);
+	if (unshare(CLONE_NEWUSER))
+		_exit(0);
+	kt_write_file("/proc/self/setgroups", "deny");
+	snprintf(map, sizeof(map), "0 %d 1", KT_OTHER);
+	must(kt_write_file("/proc/self/uid_map", map));
+	must(geteuid() == 0);
+	must_fail(EPERM, kmho(KMHO_QUERY, &all));
+	must(count_records(0) == 0);
+	must_fail(ENOENT, kt_drop(kt_key(0)));
+	must_fail(ENOENT, kt_takeover(kt_key(0), kt_addr(0), NR));
+	errno = 0;
+	/* a uid that is not mapped here, and one that is somebody else's */
+	must(kt_info_of(kt_key(0), KT_USER, &info) == -1 && (errno == EPERM || errno == EINVAL));
+	/* its own record belongs to the uid that it is outside */
+	kt_map(kt_addr(1), NR);
+	kt_fill(kt_addr(1), 0, NR, SEED);
+	must(!kt_handover(kt_key(1), kt_addr(1), NR));
+	must(!kt_info(kt_key(1), &info) && info.uid == 0);
+}
+
+static void do_namespace_take(void *arg)
+{
+	struct kmho_record_info info;
+
+	must(!arg);
+	if (!kt_exists(kt_key(1)))
+		kt_skip("no user namespaces");
+	must(!kt_info(kt_key(1), &info) && info.uid == KT_OTHER);
+	kt_take(kt_key(1), kt_addr(1), NR, SEED);
+}
+
+static void user_namespace(void)
+{
+	kt_need_root();
+	kt_run_as(KT_USER, give_own, (void *)1UL);
+	kt_give(kt_key(0), kt_addr(0), NR, SEED);
+	kt_run(do_namespace, NULL);
+	kt_run_as(KT_OTHER, do_namespace_take, NULL);
+	kt_run_as(KT_USER, take_own, (void *)1UL);
+	kt_take(kt_key(0), kt_addr(0), NR, SEED);
+}
+
+/* ---- CHOWN ---- */
+
+static void chown_moves(void)
+{
+	struct kmho_op_chown op = {
+		.size = sizeof(op), .key = kt_key(0), .uid = KT_USER, .new_uid = KT_OTHER,
+	};
+	struct kmho_record_info info;
+
+	kt_need_root();
+	kt_run_as(KT_USER, give_own, (void *)1UL);
+	if (!kt_has(KMHO_CHOWN)) {
+		must_refuse(EINVAL, kmho(KMHO_CHOWN, &op));
+		must_refuse(EINVAL, kmho(KMHO_CHOWN, NULL));
+		kt_run_as(KT_USER, take_own, (void *)1UL);
+		return;
+	}
+	op.flags = 1;
+	must_refuse(EINVAL, kmho(KMHO_CHOWN, &op));
+	op.flags = 0;
+	must_refuse(EFAULT, kmho(KMHO_CHOWN, NULL));
+	must_refuse(ENOENT, kt_chown(kt_key(1), KT_USER, KT_OTHER));
+	/* the other has that key already */
+	kt_run_as(KT_OTHER, give_own, (void *)2UL);
+	must_refuse(EEXIST, kmho(KMHO_CHOWN, &op));
+	must(!kt_drop_of(kt_key(0), KT_OTHER));
+	must(!kmho(KMHO_CHOWN, &op));
+	must_refuse(ENOENT, kt_info_of(kt_key(0), KT_USER, &info));
+	must(!kt_info_of(kt_key(0), KT_OTHER, &info));
+	kt_run_as(KT_USER, sees_nothing, NULL);
+	kt_run_as(KT_OTHER, take_own, (void *)1UL);
+}
+
+/* ---- RLIMIT_MEMLOCK ---- */
+
+static void limit(unsigned long pages)
+{
+	struct rlimit lim = { pages * kt_page, pages * kt_page };
+
+	must(!setrlimit(RLIMIT_MEMLOCK, &lim));
+}
+
+static void do_give4(void *arg)
+{
+	unsigned long n = (unsigned long)arg;
+
+	limit(6);
+	kt_map(kt_addr(n), 4);
+	kt_fill(kt_addr(n), 0, 4, n);
+	must(!kt_handover(kt_key(n), kt_addr(n), 4));
+}
+
+static void do_refuse4(void *arg)
+{
+	unsigned long n = (unsigned long)arg;
+
+	limit(6);
+	kt_map(kt_addr(n), 4);
+	kt_fill(kt_addr(n), 0, 4, n);
+	must_refuse(EAGAIN, kt_handover(kt_key(n), kt_addr(n), 4));
+	must_refuse(EAGAIN, kt_handover(kt_key(n), kt_addr(n), 3));
+	must(!kt_handover(kt_key(n), kt_addr(n), 2));
+	must(!kt_drop(kt_key(n)));
+}
+
+static void do_take4(void *arg)
+{
+	unsigned long n = (unsigned long)arg;
+
+	limit(0);
+	kt_take(kt_key(n), kt_addr(n), 4, n);
+}
+
+static void do_take_part(void *arg)
+{
+	unsigned long n = (unsigned long)arg;
+
+	must(!kt_takeover(kt_key(n), kt_addr(n), 2));
+	must(kt_same(kt_addr(n), 0, 2, n));
+}
+
+/* By user, over all its processes, until it is taken or dropped */
+static void memlock_by_user(void)
+{
+	kt_need_root();
+	kt_run_as(KT_USER, do_give4, (void *)0UL);
+	/* that process has ended, and the memory is held all the same */
+	kt_run_as(KT_USER, do_refuse4, (void *)1UL);
+	/* another user has a limit of its own */
+	kt_run_as(KT_OTHER, do_give4, (void *)1UL);
+	/* what was taken is the taker's, and no longer counts */
+	kt_run_as(KT_USER, do_take_part, (void *)0UL);
+	kt_run_as(KT_USER, do_give4, (void *)2UL);
+	kt_run_as(KT_USER, do_refuse4, (void *)3UL);
+	must(!kt_drop_of(kt_key(0), KT_USER));
+	must(!kt_drop_of(kt_key(2), KT_USER));
+	kt_run_as(KT_USER, do_give4, (void *)0UL);
+	kt_run_as(KT_USER, do_take4, (void *)0UL);
+	kt_run_as(KT_OTHER, do_take4, (void *)1UL);
+	kt_run_as(KT_USER, do_give4, (void *)0UL);
+	must(!kt_drop_of(kt_key(0), KT_USER));
+}
+
+/* A first write never fails for it; the next handover does */
+static void do_memlock_holes(void *arg)
+{
+	unsigned long base = kt_addr(0), other = kt_addr(1);
+
+	must(!arg);
+	limit(4);
+	kt_map(base, 16);
+	kt_map(other, 1);
+	kt_fill(other, 0, 1, SEED);
+	must(!kt_handover(kt_key(0), base, 16));
+	must(!kt_handover(kt_key(1), other, 1));
+	must(!kt_drop(kt_key(1)));
+	kt_fill(base, 0, 16, SEED);
+	must(kt_same(base, 0, 16, SEED));
+	must_refuse(EAGAIN, kt_handover(kt_key(1), other, 1));
+	must(!kt_drop(kt_key(0)));
+	must(!kt_handover(kt_key(1), other, 1));
+	must(!kt_drop(kt_key(1)));
+}
+
+static void memlock_holes(void)
+{
+	kt_need_root();
+	kt_run_as(KT_USER, do_memlock_holes, NULL);
+}
+
+static void do_memlock_zero(void *arg)
+{
+	must(!arg);
+	limit(0);
+	kt_map(kt_addr(0), 16);
+	must(!kt_handover(kt_key(0), kt_addr(0), 16));
+	must(!kt_drop(kt_key(0)));
+	kt_fill(kt_addr(0), 3, 1, SEED);
+	must_refuse(EAGAIN, kt_handover(kt_key(0), kt_addr(0), 16));
+	must(!kt_handover(kt_key(0), kt_addr(0), 3));
+	must(!kt_drop(kt_key(0)));
+}
+
+static void memlock_zero(void)
+{
+	kt_need_root();
+	kt_run_as(KT_USER, do_memlock_zero, NULL);
+}
+
+static void do_memlock_exempt(void *arg)
+{
+	limit(0);
+	if (arg)
+		become_with(KT_USER, 1ULL << CAP_IPC_LOCK);
+	kt_map(kt_addr(0), 64);
+	kt_fill(kt_addr(0), 0, 64, SEED);
+	must(!kt_handover(kt_key(0), kt_addr(0), 64));
+	must(!kt_drop(kt_key(0)));
+}
+
+static void memlock_exempt(void)
+{
+	kt_need_root();
+	kt_run(do_memlock_exempt, NULL);
+	kt_run(do_memlock_exempt, (void *)1UL);
+	/* and what was charged or not then has left no trace */
+	kt_run_as(KT_USER, do_give4, (void *)1UL);
+	kt_run_as(KT_USER, do_refuse4, (void *)2UL);
+	kt_run_as(KT_USER, do_take4, (void *)1UL);
+}
+
+/* Refused, dropped, taken, dead: after many rounds the count is where it began */
+static void do_memlock_rounds(void *arg)
+{
+	unsigned long i;
+
+	must(!arg);
+	limit(6);
+	kt_map(kt_addr(0), 8);
+	kt_fill(kt_addr(0), 0, 8, SEED);
+	for (i = 0; i < 50; i++) {
+		must_fail(EAGAIN, kt_handover(kt_key(0), kt_addr(0), 7));
+		must(!kt_handover(kt_key(0), kt_addr(0), 6));
+		must_fail(EEXIST, kt_handover(kt_key(0), kt_addr(0) + 6 * kt_page, 1));
+		must_fail(EAGAIN, kt_handover(kt_key(1), kt_addr(0) + 6 * kt_page, 1));
+		must(!kt_drop(kt_key(0)));
+	}
+}
+
+static void memlock_rounds(void)
+{
+	unsigned long i;
+
+	kt_need_root();
+	kt_run_as(KT_USER, do_memlock_rounds, NULL);
+	for (i = 0; i < 10; i++) {
+		kt_run_as(KT_USER, do_give4, (void *)0UL);
+		kt_run_as(KT_USER, do_take4, (void *)0UL);
+	}
+	kt_run_as(KT_USER, do_memlock_rounds, NULL);
+}
+
+static const struct kt_case cases[] = {
+	{ "two users have the same key and never meet", .now = one_key },
+	{ "a record is the effective uid's", .now = effective_uid },
+	{ "another uid sees ENOENT", .now = another_uid },
+	{ "CAP_SYS_ADMIN lists and drops any record", .now = admin_lists },
+	{ "that capability, and no other", .now = admin_capability },
+	{ "root of a user namespace is nobody", .now = user_namespace },
+	{ "CHOWN, where it is announced", .now = chown_moves },
+	{ "RLIMIT_MEMLOCK counts by user, until taken or dropped", .now = memlock_by_user },
+	{ "RLIMIT_MEMLOCK: a first write never fails for it", .now = memlock_holes },
+	{ "RLIMIT_MEMLOCK 0: holes may be handed over", .now = memlock_zero },
+	{ "RLIMIT_MEMLOCK: CAP_IPC_LOCK is exempt", .now = memlock_exempt },
+	{ "RLIMIT_MEMLOCK: the count comes back to where it was", .now = memlock_rounds },
+};
+
+int main(int argc, char **argv)
+{
+	kt_program = 6;
+	return kt_main(argc, argv, cases, ARRAY_SIZE(cases));
+}
