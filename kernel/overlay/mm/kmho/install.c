@@ -637,7 +637,7 @@ static int kmho_alloc_tables(struct kmho_installer *in,
 		struct vm_area_struct *vma = kmho_target_vma(in, addr);
 		pmd_t *pmd;
 
-		next = pmd_addr_end(addr, end);
+		next = min(pmd_addr_end(addr, end), vma->vm_end);
 		if (anon_vma_prepare(vma))
 			return -ENOMEM;
 		pmd = kmho_alloc_pmd(in->mm, addr);

@@ -259,8 +259,8 @@ out_free:
 }
 
 /*
- * Whose record is meant? A user who may not know of it does not learn that it
- * exists.
+ * Whose record is meant? Only an administrator may name another user, whether
+ * that one has such a record or not.
  */
 static int kmho_owner(u32 uid, kuid_t *owner)
 {
@@ -272,7 +272,7 @@ static int kmho_owner(u32 uid, kuid_t *owner)
 	if (!uid_valid(*owner))
 		return -EINVAL;
 	if (!uid_eq(*owner, current_euid()) && !capable(CAP_SYS_ADMIN))
-		return -ENOENT;
+		return -EPERM;
 	return 0;
 }
 
