@@ -7,6 +7,7 @@ export type OopsKind =
   | 'oops'
   | 'bug'
   | 'warning'
+  | 'refcount'
   | 'kasan'
   | 'kfence'
   | 'kcsan'
@@ -92,8 +93,8 @@ const FAMILIES: readonly Family[] = [
   { kind: 'oops', match: /^Insufficient stack space to handle exception/ },
   { kind: 'oops', match: /^Bad mode in .* handler detected/ },
   { kind: 'bug', match: /^BUG: / },
-  { kind: 'warning', match: /^refcount_t: /, continues: ['warning'] },
-  { kind: 'warning', match: /^WARNING: /, continues: ['list-corruption', 'bad-page'] },
+  { kind: 'refcount', match: /^refcount_t: / },
+  { kind: 'warning', match: /^WARNING: /, continues: ['refcount', 'list-corruption', 'bad-page'] },
   { kind: 'page-allocation', match: /page allocation failure: order/ },
   { kind: 'oom', match: /\binvoked oom-killer\b/ },
   { kind: 'oom', match: /^(?:Memory cgroup out of memory|Out of memory).*: Killed process/, continues: ['oom'] },
