@@ -10,10 +10,14 @@ import { describeError, ExitCode, InterruptedError } from './errors.js'
 import { rootDir } from './paths.js'
 import { Ui } from './ui/ui.js'
 import { doctor } from './commands/doctor.js'
+import { clean } from './commands/clean.js'
+import { boot, run, shell } from './commands/guest.js'
 import { kernelBuild } from './commands/kernel-build.js'
+import { kernelCheck, kernelSeries } from './commands/kernel-series.js'
+import { test } from './commands/test.js'
 import { verify } from './commands/verify.js'
 
-type Action = (context: Context) => Promise<ExitCode>
+type Action = (context: Context) => Promise<number>
 
 function positive(text: string): number {
   const value = Number(text)
@@ -34,7 +38,7 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
     .exitOverride()
     .configureOutput({ writeErr: () => {} })
   const global = (): GlobalOptions => program.opts<GlobalOptions>()
-  const on = (command: Command, action: (context: Context, command: Command) => Promise<ExitCode>): void => {
+  const on = (command: Command, action: (context: Context, command: Command) => Promise<number>): void => {
     command.action(() => act((context) => action(context, command), global()))
   }
 
@@ -54,6 +58,64 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
       .option('--mirror <url>', "top of a mirror of upstream's release folder")
       .option('--jobs <n>', 'how many to make at once', positive),
     (context, command) => kernelBuild(command.opts(), context),
+  )
+  on(
+    kernel
+      .command('series')
+      .description('write the series as mails, as it would be sent')
+      .option('--output <folder>', 'where to', 'series')
+      .option('--source <path>', 'your own tarball or tree of Linux'),
+    (context, command) => kernelSeries(command.opts(), context),
+  )
+  on(
+    kernel
+      .command('check')
+      .description('checkpatch --strict on the series, sparse on its objects')
+      .option('--arch <arch>', 'x86_64 or arm64; otherwise that of this machine')
+      .option('--source <path>', 'your own tarball or tree of Linux'),
+    (context, command) => kernelCheck(command.opts(), context),
+  )
+
+  const guest = (name: string, description: string): Command =>
+    program
+      .command(name)
+      .description(description)
+      .option('--arch <arch>', 'x86_64 or arm64; otherwise that of this machine')
+      .option('--flavor <flavor>', 'default, stock or debug', 'default')
+      .option('--source <path>', 'your own tarball or tree of Linux')
+      .option('--memory <size>', 'of the guest', '1G')
+      .option('--cmdline <words>', 'added to the command line of the kernel')
+      .option('--kho <on|off>', 'kexec handover, which all of this stands on', 'on')
+      .option('--gdb', 'wait for a debugger before the first instruction')
+      .option('--keep', 'leave the folder of the run')
+  on(guest('boot', 'boot a kernel and say what came up'), (context, command) => boot(command.opts(), context))
+  on(guest('shell', 'a shell in a guest').option('--uid <n>', 'as this user', Number), (context, command) => shell(command.opts(), context))
+  on(
+    guest('run', 'one command in a guest, its output and its exit code')
+      .argument('[command...]', 'the command, after --')
+      .option('--uid <n>', 'as this user', Number)
+      .option('--timeout <seconds>', 'how long it may take', positive),
+    (context, command) => run(command.args, command.opts(), context),
+  )
+  on(
+    program
+      .command('test')
+      .description('the tests that run in guests')
+      .argument('[name...]', 'only these scenarios')
+      .option('--arch <arch>', 'x86_64 or arm64; otherwise that of this machine')
+      .option('--flavor <flavor>', 'default or debug', 'default')
+      .option('--source <path>', 'your own tarball or tree of Linux')
+      .option('--list', 'say which there are')
+      .option('--keep', 'leave the folders of the runs'),
+    (context, command) => test(command.args, command.opts(), context),
+  )
+  on(
+    program
+      .command('clean')
+      .description('remove what runs left behind')
+      .option('--kernels', 'kernels, objects and trees as well')
+      .option('--all', 'the whole cache'),
+    (context, command) => clean(command.opts(), context),
   )
 
   on(

@@ -31,6 +31,8 @@ export interface Kernel {
   /** A folder for cc -I. */
   headers: string
   systemMap: string
+  /** With symbols, where its objects are; for gdb. */
+  vmlinux: string
   /** What the sources were. */
   source: string
   /** The compiler's warnings; a clean build has none. */
@@ -98,6 +100,8 @@ export function makeCommand(options: MakeOptions): Command {
       CCACHE_DIR: cache.ccache,
       CCACHE_BASEDIR: cache.root,
       CCACHE_NOHASHDIR: '1',
+      // The first build is the one that people wait for: no preprocessing beside the compiling.
+      CCACHE_DEPEND: '1',
       CCACHE_MAXSIZE: '5G',
       LC_ALL: 'C',
     },
@@ -106,6 +110,11 @@ export function makeCommand(options: MakeOptions): Command {
 
 function objectsDir(cache: CacheDirs, options: Pick<KernelOptions, 'arch' | 'flavor'>, source: Pick<KernelSource, 'id'>): string {
   return join(cache.objects, `${options.arch}-${options.flavor}-${source.id}`)
+}
+
+/** Where the tree and the objects of a kernel are. */
+export function kernelPlaces(cache: CacheDirs, options: Pick<KernelOptions, 'arch' | 'flavor'>, source: Pick<KernelSource, 'id' | 'dir'>): { tree: string; objects: string } {
+  return { tree: options.flavor === 'stock' ? source.dir : treeDir(cache, source), objects: objectsDir(cache, options, source) }
 }
 
 async function kernelName(options: KernelOptions, source: KernelSource): Promise<string> {
@@ -236,8 +245,8 @@ export async function planKernel(options: KernelOptions): Promise<KernelPlan> {
           await runCommand({ ...command, args: [...command.args, `INSTALL_HDR_PATH=${join(staging, 'headers')}`] }, { signal, onLine: (line) => context.ui.verbose(line) })
         }, context)
         const name = await kernelName(options, source)
-        const [first, next] = await Promise.all(['release', 'release-next'].map((file) => readFile(join(staging, file), 'utf8')))
-        const kernel = { arch, flavor, release: first, successor: { release: next }, source: source.description, warnings }
+        const [first = '', next = ''] = await Promise.all(['release', 'release-next'].map((file) => readFile(join(staging, file), 'utf8')))
+        const kernel: Omit<Kernel, 'image' | 'config' | 'headers' | 'systemMap' | 'successor'> & { successor: { release: string } } = { arch, flavor, release: first, successor: { release: next }, source: source.description, vmlinux: join(objects, 'vmlinux'), warnings }
         await writeWhole(join(staging, 'kernel.json'), JSON.stringify(kernel, null, 2))
         await makeWhole(join(cache.kernels, name), async (partial) => {
           await runCommand({ file: 'cp', args: ['-a', staging, partial] }, { signal })

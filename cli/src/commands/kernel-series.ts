@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+// `kmho kernel series`: the mails of the series; `kmho kernel check`: what checkpatch and
+// sparse say of them.
+
+import { mkdtemp, mkdir, rm } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { listFiles } from '../cache.js'
+import type { Context } from '../context.js'
+import { ExitCode } from '../errors.js'
+import { hostArch, parseArch } from '../kernel/arch.js'
+import { readBase } from '../kernel/base.js'
+import { kernelPlaces, makeCommand, planKernel } from '../kernel/build.js'
+import { objectFolders, runCheckpatch, runSparse, type Finding } from '../kernel/check.js'
+import { exportSeries } from '../kernel/series.js'
+import { chooseRoad, fetchSource, type KernelSource } from '../kernel/source.js'
+import type { Step } from '../runner.js'
+
+export interface SeriesOptions {
+  source?: string
+  output?: string
+  arch?: string
+  jobs?: number
+}
+
+async function sourceStep(options: SeriesOptions, context: Context, done: (source: KernelSource) => void): Promise<Step> {
+  const base = await readBase(context.dirs.base)
+  const road = await chooseRoad(options)
+  return {
+    title: 'kernel sources',
+    run: async (step) => {
+      const source = await fetchSource(road, { base, cache: context.cache, signal: context.signal }, step)
+      done(source)
+      return source.description
+    },
+  }
+}
+
+export async function kernelSeries(options: SeriesOptions, context: Context): Promise<ExitCode> {
+  const out = resolve(options.output ?? 'series')
+  let source: KernelSource | undefined
+  let mails: string[] = []
+  const steps: Step[] = [
+    await sourceStep(options, context, (found) => (source = found)),
+    {
+      title: `series, as mails in ${out}`,
+      run: async () => {
+        await withWork(context, async (work) => {
+          mails = await exportSeries({ base: (source as KernelSource).dir, dirs: context.dirs, out, work, signal: context.signal })
+        })
+        return `${mails.length} mails`
+      },
+    },
+  ]
+  if (!(await context.run(steps))) return ExitCode.ok
+  for (const mail of mails) context.ui.print(mail)
+  context.ui.result({ ok: true, mails })
+  return ExitCode.ok
+}
+
+export async function kernelCheck(options: SeriesOptions, context: Context): Promise<ExitCode> {
+  const { cache, dirs, signal } = context
+  const arch = options.arch === undefined ? hostArch() : parseArch(options.arch)
+  const findings: Finding[] = []
+  let source: KernelSource | undefined
+  const build = await planKernel({ arch, flavor: 'default', base: await readBase(dirs.base), dirs, cache, signal, ...options, ...(options.arch ? { arch } : {}) } as Parameters<typeof planKernel>[0])
+  const steps: Step[] = [
+    await sourceStep(options, context, (found) => (source = found)),
+    {
+      title: 'checkpatch --strict on the series',
+      run: async () => {
+        await withWork(context, async (work) => {
+          const mails = await exportSeries({ base: (source as KernelSource).dir, dirs, out: join(work, 'mails'), work: join(work, 'git'), signal })
+          findings.push(...(await runCheckpatch((source as KernelSource).dir, mails.slice(1), signal)))
+        })
+        return `${findings.length} findings`
+      },
+    },
+    ...build.steps,
+    {
+      title: `sparse on our objects, ${arch}`,
+      run: async () => {
+        const places = kernelPlaces(cache, { arch, flavor: 'default' }, source as KernelSource)
+        const files = await listFiles(dirs.overlay)
+        const make = makeCommand({ arch, ...places, cache })
+        const found = await runSparse(make, await objectFolders(dirs.overlay, files), files, signal)
+        findings.push(...found)
+        return `${found.length} findings`
+      },
+    },
+  ]
+  if (!(await context.run(steps))) return ExitCode.ok
+  for (const { tool, where, text } of findings) context.ui.print(`${tool}: ${where}: ${text}`)
+  context.ui.result({ ok: findings.length === 0, findings })
+  return findings.length === 0 ? ExitCode.ok : ExitCode.failed
+}
+
+async function withWork(context: Context, work: (dir: string) => Promise<void>): Promise<void> {
+  await mkdir(context.cache.tmp, { recursive: true })
+  const dir = await mkdtemp(join(context.cache.tmp, `patch-${process.pid}-`))
+  try {
+    await work(dir)
+  } finally {
+    await rm(dir, { recursive: true, force: true })
+  }
+}

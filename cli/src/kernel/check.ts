@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+// What kernel people run before they send: checkpatch --strict on every mail of the series,
+// and sparse on every object of ours. Returns findings; judges nothing else.
+
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { runCommand, type Command } from '../command.js'
+
+export interface Finding {
+  tool: 'checkpatch' | 'sparse'
+  where: string
+  text: string
+}
+
+/**
+ * Nobody has signed yet, that comes with sending; and the one line for MAINTAINERS is in the
+ * patch that brings the files, which checkpatch does not see across the mails of a series.
+ */
+const CHECKPATCH_ARGS = ['--strict', '--no-signoff', '--terse', '--no-summary', '--show-types', '--ignore', 'FILE_PATH_CHANGES']
+
+export function checkpatchCommand(tree: string, patch: string): Command {
+  return { file: 'perl', args: [join(tree, 'scripts/checkpatch.pl'), `--root=${tree}`, ...CHECKPATCH_ARGS, patch] }
+}
+
+/** `FILE:LINE: WARNING:TYPE: text`, one finding a line. */
+export function parseCheckpatch(output: string): Finding[] {
+  return output.split('\n').flatMap((line) => {
+    const match = /^(\S+?:\d+|\S+?): (?:ERROR|WARNING|CHECK):(.*)$/.exec(line)
+    return match ? [{ tool: 'checkpatch' as const, where: match[1] as string, text: (match[2] as string).trim() }] : []
+  })
+}
+
+export async function runCheckpatch(tree: string, patches: readonly string[], signal: AbortSignal): Promise<Finding[]> {
+  const findings: Finding[] = []
+  for (const patch of patches) {
+    const { stdout } = await runCommand(checkpatchCommand(tree, patch), { signal, accept: [1] })
+    findings.push(...parseCheckpatch(stdout))
+  }
+  return findings
+}
+
+/** sparse's lines about files of ours. */
+export function parseSparse(output: string, ours: readonly string[]): Finding[] {
+  return [
+    ...new Map(
+      output.split('\n').flatMap((line) => {
+        const match = /^(\S+?):(\d+):(?:\d+:)? (?:warning|error): (.*)$/.exec(line.trim())
+        const file = ours.find((name) => match?.[1]?.endsWith(name))
+        return match && file ? [[line, { tool: 'sparse' as const, where: `${file}:${match[2]}`, text: match[3] as string }] as const] : []
+      }),
+    ).values(),
+  ]
+}
+
+/** Re-checks every object of the folders (C=2), building nothing that is up to date. `make` has no target yet. */
+export async function runSparse(make: Command, folders: readonly string[], ours: readonly string[], signal: AbortSignal): Promise<Finding[]> {
+  const command = { ...make, args: [...make.args, 'C=2', 'CHECK=sparse', ...folders] }
+  const { stdout, stderr } = await runCommand(command, { signal })
+  return parseSparse(`${stdout}\n${stderr}`, ours)
+}
+
+/** The folders of the overlay that hold objects, such as `mm/kmho/`. */
+export async function objectFolders(overlay: string, files: readonly string[]): Promise<string[]> {
+  const folders = new Set(files.filter((file) => file.endsWith('.c') && !file.startsWith('tools/') && !file.startsWith('Documentation/')).map((file) => `${file.slice(0, file.lastIndexOf('/'))}/`))
+  const withMakefile: string[] = []
+  for (const folder of folders) if ((await readdir(join(overlay, folder))).includes('Makefile')) withMakefile.push(folder)
+  return withMakefile.sort()
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+// The tests that run inside guests: the kernel's KUnit suites and selftests, the addon's own,
+// and guests that fail on purpose, which prove that a failure would be seen.
+
+import type { Step, VmResult } from '../../../qemu/src/index.js'
+import { guestPaths, nodeProgram } from '../machine.js'
+import type { Selftest } from '../selftests.js'
+import { parseKtap, type KtapResult } from './ktap.js'
+import { exitOf, failed, outputOf, passed, type Scenario } from './scenario.js'
+
+/** Emulated guests with other builds running beside them; a hang is noticed by then. */
+const TIMEOUT_MS = 600_000
+const SELFTEST_MIB = 1536
+
+/** A program that prints TAP, as a step; its verdict is in what it prints. */
+interface TapStep {
+  name: string
+  stage: number
+  step: Step
+}
+
+function selftestStep(test: Selftest, stage: number, args: readonly string[] = []): TapStep {
+  return {
+    name: test.name,
+    stage,
+    step: { type: 'run', name: test.name, argv: [`${guestPaths.share}/selftests/${test.name}`, ...args], env: { KMHO_TEST_SWAP_DEV: '/dev/vdb' }, mayFail: true },
+  }
+}
+
+/** Results of TAP programs, each named by its program; a program that said nothing has failed. */
+function judgeTap(steps: readonly TapStep[], result: VmResult, labels: Record<number, string> = {}): KtapResult[] {
+  const results = steps.flatMap(({ name, stage }): KtapResult[] => {
+    const label = labels[stage] ? `${name} ${labels[stage]}` : name
+    const text = outputOf(result, name, stage)
+    const found = parseKtap(text).map((item) => ({ ...item, name: `${label}: ${item.name}` }))
+    const code = exitOf(result, name, stage)
+    const skip = /^1\.\.0 # SKIP (.*)/m.exec(text)?.[1]
+    if (found.length === 0 && skip !== undefined) return [{ name: label, status: 'skipped', detail: [skip] }]
+    if (found.length === 0) return [failed(label, `no result; exit status ${code ?? 'none'}`, ...text.split('\n').slice(-5).filter(Boolean))]
+    // A program whose results are all good and whose exit status is not, lies in one of the two.
+    if (code !== 0 && code !== 4 && found.every(({ status }) => status !== 'failed')) found.push(failed(`${label}: exit status`, `${code ?? 'none'} after results without a failure`))
+    return found
+  })
+  return [...results, ...judgeMachine(result)]
+}
+
+/** A machine that did not end well is a failure of its own, whatever the tests in it said. */
+function judgeMachine(result: VmResult): KtapResult[] {
+  if (result.outcome === 'done') return []
+  return [failed(`the guest ended well (${result.outcome})`, result.reason, ...result.findings.slice(0, 3).map(({ kind, line }) => `${kind}: ${line}`), `console: ${result.console}`, `again: ${result.command}`)]
+}
+
+const NEXT: Step = { type: 'kexec', image: 'next/image', initrd: 'next/initrd' }
+
+export function kunitScenario(): Scenario {
+  return {
+    name: 'kunit',
+    title: "the kernel's KUnit suites of kmho pass",
+    run: { job: { steps: [{ type: 'poweroff' }] }, timeoutMs: TIMEOUT_MS },
+    judge: (result, console) => {
+      const found = parseKtap(console).map((item) => ({ ...item, name: `kunit: ${item.name}` }))
+      return [...(found.length > 0 ? found : [failed('kunit', 'no KTAP on the console')]), ...judgeMachine(result)]
+    },
+  }
+}
+
+export function selftestScenarios(tests: readonly Selftest[], dir: string): Scenario[] {
+  const files = (some: readonly Selftest[]): Record<string, string> => Object.fromEntries(some.map(({ name }) => [`selftests/${name}`, `${dir}/${name}`]))
+  const base = { memoryMiB: SELFTEST_MIB, scratchDisk: 256 << 20, timeoutMs: TIMEOUT_MS }
+  const single = tests.filter(({ kexec }) => !kexec)
+  const kexec = tests.filter((test) => test.kexec)
+  const scenarios: Scenario[] = []
+  if (single.length > 0) {
+    const steps = single.map((test) => selftestStep(test, 1))
+    scenarios.push({
+      name: 'selftests',
+      title: 'what can be seen without a kexec',
+      run: { ...base, job: { steps: steps.map(({ step }) => step) }, files: files(single) },
+      judge: (result) => judgeTap(steps, result),
+    })
+  }
+  for (const test of kexec) {
+    const steps = [selftestStep(test, 1, ['before']), selftestStep(test, 2, ['after']), ...(test.again ? [selftestStep(test, 3, ['again'])] : [])]
+    scenarios.push({
+      name: test.name,
+      title: `${test.name.replace(/_kexec$/, '').replaceAll('_', ' ')}, over a kexec`,
+      run: { ...base, job: { steps: steps.flatMap(({ step }, i) => (i === 0 ? [step] : [NEXT, step])) }, files: files([test]) },
+      judge: (result) => judgeTap(steps, result, { 1: 'before', 2: 'after', 3: 'again' }),
+    })
+  }
+  if (kexec.length > 0) {
+    const steps = kexec.map((test) => selftestStep(test, 1, ['control']))
+    scenarios.push({
+      name: 'control',
+      title: 'with kho=off nothing is found',
+      run: { ...base, kho: 'off', job: { steps: steps.map(({ step }) => step) }, files: files(kexec) },
+      judge: (result) => judgeTap(steps, result, { 1: 'control' }),
+    })
+  }
+  return scenarios
+}
+
+/** `files` are those of the app: the addon, and the compiled tests. */
+export function addonScenarios(files: Record<string, string>): Scenario[] {
+  const tap = (name: string, file: string, stage: number, args: readonly string[] = []): TapStep => {
+    const { argv: [node = '', ...rest], env } = nodeProgram(file, args)
+    return { name, stage, step: { type: 'run', name, argv: [node, '--test-reporter=tap', ...rest], env, mayFail: true } }
+  }
+  const call = [tap('addon', 'native/test/call.guest.test.js', 1)]
+  const survival = [tap('addon', 'native/test/survival.guest.test.js', 1, ['before']), tap('addon', 'native/test/survival.guest.test.js', 2, ['after'])]
+  const control = [tap('addon', 'native/test/survival.guest.test.js', 1, ['control'])]
+  const base = { files, memoryMiB: SELFTEST_MIB, timeoutMs: TIMEOUT_MS }
+  return [
+    { name: 'addon', title: "the addon's calls, in a kernel that has them", run: { ...base, job: { steps: call.map(({ step }) => step) } }, judge: (result) => judgeTap(call, result) },
+    {
+      name: 'addon-survival',
+      title: "the addon's Buffers outlive the kernel",
+      run: { ...base, job: { steps: survival.flatMap(({ step }, i) => (i === 0 ? [step] : [NEXT, step])) } },
+      judge: (result) => judgeTap(survival, result, { 1: 'before', 2: 'after' }),
+    },
+    { name: 'addon-control', title: 'with kho=off the addon finds nothing', run: { ...base, kho: 'off', job: { steps: control.map(({ step }) => step) } }, judge: (result) => judgeTap(control, result, { 1: 'control' }) },
+  ]
+}
+
+/** Guests that fail on purpose: each has to be seen to fail, in its own way. */
+export function harnessScenarios(): Scenario[] {
+  const expect = (name: string, title: string, outcome: VmResult['outcome'], run: Scenario['run']): Scenario => ({
+    name,
+    title,
+    run,
+    judge: (result) => [result.outcome === outcome ? passed(title, result.reason) : failed(title, `expected ${outcome}, found ${result.outcome}: ${result.reason}`, `console: ${result.console}`)],
+  })
+  return [
+    expect('harness-exit', 'a program that is killed in the guest fails the run', 'exit', { job: { steps: [{ type: 'run', name: 'dies', argv: ['/bin/sh', '-c', 'kill -SEGV $$'] }] }, timeoutMs: TIMEOUT_MS }),
+    expect('harness-hang', 'a guest that hangs is ended and told apart', 'timeout', { job: { steps: [{ type: 'run', name: 'hangs', argv: ['/bin/sh', '-c', 'while :; do sleep 1; done'] }] }, timeoutMs: 15_000 }),
+    expect('harness-panic', 'a kernel that panics is told apart', 'panic', { job: { steps: [] }, cmdline: ['rdinit=/nowhere', 'root=/dev/nothing'], timeoutMs: TIMEOUT_MS }),
+  ]
+}
