@@ -69,7 +69,9 @@ export function buildQemuArgv(o: VmOptions): QemuArgv {
 
   args.push('-kernel', o.kernel, '-initrd', o.initrd, '-append', buildKernelCmdline(o));
 
-  args.push('-chardev', o.interactive ? 'stdio,id=console,mux=on,signal=off' : 'stdio,id=console,signal=off');
+  // A serial port drops what a pipe does not take at once (seen: a kernel's line with a hole in it); a file takes all.
+  const log = optionValue(consoleLogPath(o));
+  args.push('-chardev', o.interactive ? `stdio,id=console,mux=on,signal=off,logfile=${log}` : `file,id=console,path=${log}`);
   args.push('-serial', 'chardev:console');
   args.push('-chardev', `socket,id=events,path=${optionValue(eventsSocketPath(o))},server=on,wait=off`);
   args.push('-device', 'virtio-serial-pci');
@@ -94,6 +96,7 @@ const disk = (id: string, file: string, readOnly: boolean): string[] => [
   `virtio-blk-pci,drive=${id},serial=${id}`,
 ];
 
+export const consoleLogPath = (o: VmOptions): string => path.join(o.logDir, 'console.log');
 export const eventsSocketPath = (o: VmOptions): string => path.join(o.logDir, 'events.sock');
 
 /** A command as a person can paste it into a shell. */

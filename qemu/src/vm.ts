@@ -4,16 +4,17 @@
 // alone, and only if the kernel did not complain, before it or after.
 
 import { createWriteStream, existsSync, type WriteStream } from 'node:fs';
-import { mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { execa, type ResultPromise } from 'execa';
-import { buildQemuArgv, eventsSocketPath, formatCommand, type QemuArgv } from './argv.js';
+import { buildQemuArgv, consoleLogPath, eventsSocketPath, formatCommand, type QemuArgv } from './argv.js';
 import { archFacts } from './arch/index.js';
 import { ConsoleMonitor } from './console.js';
 import { messageOf, UsageError } from './errors.js';
 import { awaitsHost, LineSplitter, parseEvent, type GuestEvent } from './events.js';
+import { FileTail } from './file-tail.js';
 import { isAllowed, type OopsFinding } from './oops.js';
 import type { KernelSeen, Outcome, Vm, VmOptions, VmResult } from './types.js';
 
@@ -118,7 +119,7 @@ class Machine implements Vm {
   constructor(options: VmOptions) {
     this.#options = options;
     this.argv = buildQemuArgv(options);
-    this.consolePath = path.join(options.logDir, 'console.log');
+    this.consolePath = consoleLogPath(options);
     this.#console = new ConsoleMonitor({ interactive: options.interactive });
     this.result = this.#run();
   }
@@ -202,10 +203,10 @@ class Machine implements Vm {
   async #drive(socketPath: string): Promise<VmResult> {
     const { logDir, timeoutMs, interactive = false } = this.#options;
     guardExit();
-    const consoleLog = createWriteStream(this.consolePath);
+    await writeFile(this.consolePath, '');
     const qemuLog = createWriteStream(path.join(logDir, 'qemu.log'));
     this.#eventLog = createWriteStream(path.join(logDir, 'events.jsonl'));
-    const logs = [consoleLog, qemuLog, this.#eventLog];
+    const logs = [qemuLog, this.#eventLog];
     let logError: Error | undefined;
     for (const log of logs)
       log.on('error', (error) => {
@@ -226,7 +227,7 @@ class Machine implements Vm {
       buffer: false,
       encoding: 'utf8',
       stdin: interactive ? 'inherit' : 'ignore',
-      stdout: 'pipe',
+      stdout: interactive ? 'inherit' : 'pipe',
       stderr: 'pipe',
     });
     this.#child = child;
@@ -235,12 +236,9 @@ class Machine implements Vm {
     if (this.#verdict) this.#stop(this.#verdict.outcome, this.#verdict.reason);
     this.#later(timeoutMs, () => this.#timedOut());
 
-    child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
-      if (!logError) consoleLog.write(chunk);
-      this.#console.push(chunk);
-      this.#options.onConsole?.(chunk);
-      if (this.#console.panicked && !this.#panicTimer)
-        this.#panicTimer = this.#later(PANIC_GRACE_MS, () => this.#stop('panic', 'the kernel panicked'));
+    const tail = new FileTail(this.consolePath, (chunk) => this.#hear(chunk));
+    child.stdout?.on('data', (chunk: Buffer) => {
+      if (!logError) qemuLog.write(chunk);
     });
     let stderr = '';
     child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
@@ -253,12 +251,20 @@ class Machine implements Vm {
     if (interactive && process.stdin.isTTY) process.stdin.setRawMode(false);
     this.#timers.forEach((timer) => clearTimeout(timer));
     living.delete(this.#self);
+    await tail.end();
     this.#console.end();
     await connected;
     // A handler that waits for something which can no longer come must not hold up the verdict.
     await Promise.race([this.#handling, new Promise<void>((settle) => this.#later(2000, settle))]);
     await Promise.all(logs.map((log) => new Promise<void>((settle) => (log.destroyed ? settle() : log.end(settle)))));
     return this.#judge(ended, stderr);
+  }
+
+  #hear(chunk: string): void {
+    this.#console.push(chunk);
+    this.#options.onConsole?.(chunk);
+    if (this.#console.panicked)
+      this.#panicTimer ??= this.#later(PANIC_GRACE_MS, () => this.#stop('panic', 'the kernel panicked'));
   }
 
   /** QEMU makes its socket a moment after it was started. */

@@ -24,7 +24,7 @@ test('x86_64, the least that boots', () => {
     'qemu-system-x86_64 -name kmho-x86_64 -no-user-config -nodefaults -machine q35 -cpu max -smp 2 -m 512M ' +
       '-accel tcg,thread=multi -display none -monitor none -no-reboot -kernel /k/bzImage -initrd /k/initramfs.cpio.gz ' +
       "-append 'console=ttyS0 panic=-1 printk.time=1 printk.devkmsg=on kho=on kho_scratch=32M,128M,64M' " +
-      '-chardev stdio,id=console,signal=off -serial chardev:console ' +
+      '-chardev file,id=console,path=/log/console.log -serial chardev:console ' +
       '-chardev socket,id=events,path=/log/events.sock,server=on,wait=off -device virtio-serial-pci ' +
       '-device virtserialport,chardev=events,name=org.kmho.events -device virtio-rng-pci',
   );
@@ -36,7 +36,7 @@ test('arm64 with a root disk, a share and a raw disk', () => {
     'qemu-system-aarch64 -name kmho-arm64 -no-user-config -nodefaults -machine virt,gic-version=3 -cpu max,pauth-impdef=on -smp 2 -m 512M ' +
       '-accel tcg,thread=multi -display none -monitor none -no-reboot -kernel /k/Image -initrd /k/initramfs.cpio.gz ' +
       "-append 'console=ttyAMA0 panic=-1 printk.time=1 printk.devkmsg=on kho=on kho_scratch=32M,128M,64M kmho.root kmho.share' " +
-      '-chardev stdio,id=console,signal=off -serial chardev:console ' +
+      '-chardev file,id=console,path=/log/console.log -serial chardev:console ' +
       '-chardev socket,id=events,path=/log/events.sock,server=on,wait=off -device virtio-serial-pci ' +
       '-device virtserialport,chardev=events,name=org.kmho.events -device virtio-rng-pci ' +
       '-drive if=none,id=root,format=raw,file=/c/root,,1.ext4,readonly=on -device virtio-blk-pci,drive=root,serial=root ' +
@@ -69,7 +69,7 @@ test('a debugger finds the machine stopped and the kernel where its symbols say'
 });
 
 test('a person at the console can leave QEMU', () => {
-  assert.match(golden({ ...base, interactive: true }), /-chardev stdio,id=console,mux=on,signal=off/);
+  assert.match(golden({ ...base, interactive: true }), /-chardev stdio,id=console,mux=on,signal=off,logfile=\/log\/console\.log/);
 });
 
 test('the same options give the same argv', () => {

@@ -2,12 +2,14 @@
 // Plays QEMU for the tests of the monitor: takes its argv, serves the events socket, and behaves as its first argument
 // says. It must be able to do everything that a real one has been seen to do, above all what it should not.
 
+import { appendFileSync } from 'node:fs';
 import net from 'node:net';
 
 const [mode = '', ...argv] = process.argv.slice(2);
 const socketPath = /path=(.*),server=on/.exec(argv.find((arg) => arg.startsWith('socket,')) ?? '')?.[1]?.replaceAll(',,', ',');
 
-const console_ = (line: string): void => void process.stdout.write(`[    1.000000] ${line}\n`);
+const consolePath = /path=(.*)/.exec(argv.find((arg) => arg.startsWith('file,')) ?? '')?.[1] ?? '/dev/null';
+const console_ = (line: string): void => appendFileSync(consolePath, `[    1.000000] ${line}\n`);
 const sleep = (ms: number): Promise<void> => new Promise((settle) => setTimeout(settle, ms));
 const forever = (): Promise<never> => new Promise(() => setInterval(() => undefined, 1000));
 

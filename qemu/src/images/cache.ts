@@ -111,7 +111,7 @@ export async function cacheEntry(entry: CacheEntry): Promise<string> {
     if (entry.signal?.aborted) throw new AbortedError(`making ${entry.label}`);
     if (error instanceof MachineryError) throw error;
     const code = (error as NodeJS.ErrnoException).code;
-    if (code === 'ENOSPC' || code === 'EACCES' || code === 'EROFS' || code === 'ENOTDIR' || code === 'EDQUOT')
+    if (code === 'ENOSPC' || code === 'EACCES' || code === 'EROFS' || code === 'ENOTDIR' || code === 'EEXIST' || code === 'EDQUOT')
       throw new MachineryError(
         { expected: `to write to the cache ${entry.parent}`, found: messageOf(error), mend: 'free some space there, or name another cache folder' },
         { cause: error },
