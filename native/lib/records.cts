@@ -125,9 +125,9 @@ export interface Support {
  * stays in the record all the same, and mapped until the process ends.
  *
  * @returns the ranges handed over, in the order given: what a later takeover may name
- * @throws KmhoError, CONTRACT section 5: EINVAL (not whole pages, overlapping, none), E2BIG, EEXIST (key in use), ENOMEM (a gap),
- *   EAGAIN (RLIMIT_MEMLOCK), EOPNOTSUPP, ENOSYS. TypeError (ERR_INVALID_ARG_VALUE) for a Buffer of other origin: its
- *   pages are shared with other objects of the heap.
+ * @throws KmhoError, CONTRACT section 5: EINVAL (not whole pages, overlapping, none), E2BIG, EEXIST (key in use),
+ *   ENOMEM (a gap), EAGAIN (RLIMIT_MEMLOCK), EBUSY (handed over already under another key), EOPNOTSUPP, ENOSYS.
+ *   TypeError (ERR_INVALID_ARG_VALUE) for a Buffer of other origin: its pages are shared with other objects of the heap.
  */
 export function handover(key: Integer, memory: Memory | readonly Memory[]): Range[] {
   const name = toU64(key, 'key')
@@ -329,7 +329,7 @@ function queryAll(flags: number, key: bigint, uid: number): RawQueryAnswer {
  * What is held: KMHO_QUERY. With a key, that record and its pieces; without, the kernel's abilities and all of one's
  * own records, or with `all` everybody's.
  *
- * @throws KmhoError: ENOENT (no such key), EPERM (`all`, or another's uid, without CAP_SYS_ADMIN), EOPNOTSUPP, ENOSYS
+ * @throws KmhoError: ENOENT (no such key, or another's without CAP_SYS_ADMIN), EPERM (`all` without it), EOPNOTSUPP, ENOSYS
  */
 export function query(key: Integer | ({ key: Integer } & OwnerOptions)): RecordDetail
 export function query(options?: { all?: boolean }): Overview
@@ -393,7 +393,7 @@ function listOpcodes(features: bigint): number[] {
 /**
  * Gives a record up: KMHO_DROP. Key and memory are free again; a process that has the memory keeps it.
  *
- * @throws KmhoError: ENOENT, EPERM, EOPNOTSUPP, ENOSYS
+ * @throws KmhoError: ENOENT (no such key, or another's without CAP_SYS_ADMIN), EOPNOTSUPP, ENOSYS
  */
 export function drop(key: Integer, options: OwnerOptions = {}): void {
   const name = toU64(key, 'key')
@@ -405,7 +405,7 @@ export function drop(key: Integer, options: OwnerOptions = {}): void {
 /**
  * Fixes a record's contents at this moment: KMHO_FREEZE. What the process writes from now on goes to copies of its own.
  *
- * @throws KmhoError: ENOENT, EPERM, EOPNOTSUPP, ENOSYS, EINVAL where the kernel does not have the operation
+ * @throws KmhoError: ENOENT, EOPNOTSUPP, ENOSYS, EINVAL where the kernel does not have the operation
  */
 export function freeze(key: Integer, options: OwnerOptions = {}): void {
   const name = toU64(key, 'key')
