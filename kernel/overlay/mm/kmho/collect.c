@@ -128,14 +128,6 @@ static void kmho_want_migration(struct kmho_collector *c, struct folio *folio)
 	}
 }
 
-static unsigned long kmho_pins(struct folio *folio)
-{
-	if (folio_has_pincount(folio))
-		return atomic_read(&folio->_pincount);
-
-	return folio_ref_count(folio) / GUP_PIN_COUNTING_BIAS;
-}
-
 /* Take pages that follow each other in both address spaces. */
 static int kmho_take(struct kmho_collector *c, struct folio *folio,
 		     struct page *page, unsigned long addr, unsigned long nr)
@@ -156,7 +148,7 @@ static int kmho_take(struct kmho_collector *c, struct folio *folio,
 		return err;
 
 	/* Another record may have looked at a shared page just now, too. */
-	if (!PageAnonExclusive(page) && kmho_pins(folio) > nr &&
+	if (!PageAnonExclusive(page) && kmho_folio_pins(folio) > nr &&
 	    !kmho_is_old(c, vpn, pfn)) {
 		gup_put_folio(folio, nr, FOLL_PIN);
 		kmho_want_fault(c, addr);
@@ -619,7 +611,8 @@ static int kmho_sync_block(struct kmho_collector *c, unsigned long start,
 		grown -= kmho_extent_nr(&c->old[i]);
 	kmho_account(rec, grown, false);
 	kmho_splice_commit(&rec->extents, &splice);
-	kmho_unpin_all(c->old, c->nr_old);
+	for (i = 0; i < c->nr_old; i++)
+		kmho_extent_release(&c->old[i]);
 	return 0;
 
 err_preserve:
@@ -646,7 +639,7 @@ int kmho_sync(struct kmho_record *rec, bool must)
 	int err = 0;
 
 	list_for_each_entry(range, &rec->ranges, node) {
-		unsigned long nr = kmho_range_block(range, range->end - 1) + 1;
+		unsigned long nr = kmho_range_nr_blocks(range);
 		struct vm_area_struct *vma;
 		unsigned long i;
 

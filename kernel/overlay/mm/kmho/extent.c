@@ -210,6 +210,25 @@ struct kmho_pos kmho_table_seek(const struct kmho_table *table, u64 value)
 }
 
 /**
+ * kmho_table_before - step back by one entry
+ * @table:	the table
+ * @pos:	the place; stays where it is at the start of the table
+ *
+ * Return: the entry, or NULL if there is none before.
+ */
+void *kmho_table_before(const struct kmho_table *table, struct kmho_pos *pos)
+{
+	if (!pos->slot) {
+		if (!pos->page)
+			return NULL;
+		pos->page--;
+		pos->slot = table->pages[pos->page]->count;
+	}
+	pos->slot--;
+	return kmho_table_at(table, pos);
+}
+
+/**
  * kmho_splice_prepare - get ready to replace the entries of a span
  * @table:	the table
  * @start:	first value that goes

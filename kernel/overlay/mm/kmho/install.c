@@ -79,20 +79,6 @@ static u64 kmho_where(unsigned long addr)
 	return (u64)(addr >> PAGE_SHIFT) << KMHO_EXTENT_NR_BITS;
 }
 
-/* The entry before a place, or NULL; moves the place there. */
-static void *kmho_table_before(const struct kmho_table *table,
-			       struct kmho_pos *pos)
-{
-	if (!pos->slot) {
-		if (!pos->page)
-			return NULL;
-		pos->page--;
-		pos->slot = table->pages[pos->page]->count;
-	}
-	pos->slot--;
-	return kmho_table_at(table, pos);
-}
-
 /* Does the record have all addresses from @start to @end? */
 static bool kmho_in_areas(struct kmho_record *rec, unsigned long start,
 			  unsigned long end)
@@ -389,8 +375,15 @@ static void kmho_folio_renew(struct folio *folio, unsigned int order)
 	folio->mapping = NULL;
 }
 
-/* Pages that others have a part in are copied, each into one of its own. */
-static int kmho_copy_extent(struct kmho_record *rec,
+/**
+ * kmho_copy_extent - copy pages that others have a part in
+ * @rec:	record
+ * @ext:	an extent of it, held; other extents, each of one page that is
+ *		the record's alone, come in its place
+ *
+ * Return: 0; -ENOMEM; -EIO if a page cannot be read.
+ */
+int kmho_copy_extent(struct kmho_record *rec,
 			    struct kmho_extent_ser *ext)
 {
 	struct page *from = kmho_extent_page(ext);

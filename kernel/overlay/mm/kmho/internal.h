@@ -85,6 +85,7 @@ int kmho_splice_prepare(struct kmho_table *table, u64 start, u64 end,
 			struct kmho_splice *splice);
 void kmho_splice_abort(struct kmho_splice *splice);
 void kmho_splice_commit(struct kmho_table *table, struct kmho_splice *splice);
+void *kmho_table_before(const struct kmho_table *table, struct kmho_pos *pos);
 void kmho_table_remove(struct kmho_table *table, u64 start, u64 end);
 
 #define for_each_kmho_entry(table, pos, entry)				\
@@ -146,6 +147,15 @@ static inline void kmho_extent_set_order(struct kmho_extent_ser *ext,
 	ext->what |= (u64)order << KMHO_EXTENT_ORDER_SHIFT;
 }
 
+/* How often a folio is pinned; for a large one in all its pages together */
+static inline unsigned long kmho_folio_pins(struct folio *folio)
+{
+	if (folio_has_pincount(folio))
+		return atomic_read(&folio->_pincount);
+
+	return folio_ref_count(folio) / GUP_PIN_COUNTING_BIAS;
+}
+
 int kmho_extents_preserve(const struct kmho_extent_ser *ext, unsigned long nr);
 void kmho_extents_unpreserve(const struct kmho_extent_ser *ext,
 			     unsigned long nr);
@@ -201,6 +211,7 @@ struct kmho_mm {
  * @pid:	process that handed over; with @mm
  * @incoming:	came with the last kexec
  * @gone:	no longer in the registry
+ * @frozen:	@mm has the memory mapped, but can no longer change it
  * @sealed:	complete for the kexec under way; faults that would change it
  *		wait
  * @flip:	flip a bit of it once it is sealed (CONFIG_KMHO_DEBUG)
@@ -225,6 +236,7 @@ struct kmho_record {
 	struct pid *pid;
 	bool incoming;
 	bool gone;
+	bool frozen;
 	bool sealed;
 	bool flip;
 	struct list_head ranges;
@@ -233,6 +245,21 @@ struct kmho_record {
 	u64 nr_pages;
 	u64 nr_migrated;
 };
+
+/*
+ * Which bit of kmho_range.dirty stands for an address that is in the same
+ * PMD_SIZE of address space as a part of the range
+ */
+static inline unsigned long kmho_range_block(const struct kmho_range *range,
+					     unsigned long address)
+{
+	return (address >> PMD_SHIFT) - (range->start >> PMD_SHIFT);
+}
+
+static inline unsigned long kmho_range_nr_blocks(const struct kmho_range *range)
+{
+	return kmho_range_block(range, range->end - 1) + 1;
+}
 
 /* Held for reading by every operation, for writing from seal to kexec */
 extern struct rw_semaphore kmho_sem;
@@ -253,9 +280,8 @@ unsigned long kmho_record_changed(struct kmho_record *rec);
 
 int kmho_attach_mm(struct kmho_record *rec, struct mm_struct *mm,
 		   const struct kmho_range_handover *ranges, unsigned long nr);
+void kmho_unfollow(struct kmho_record *rec);
 void kmho_detach_mm(struct kmho_record *rec);
-unsigned long kmho_range_block(const struct kmho_range *range,
-			       unsigned long address);
 
 /* Address space to extents (collect.c) */
 int kmho_check_vmas(struct mm_struct *mm, unsigned long start,
@@ -267,6 +293,11 @@ int kmho_collect_areas(struct kmho_record *rec, struct kmho_table *areas);
 /* Extents to address space (install.c) */
 int kmho_install(struct kmho_record *rec, struct kmho_range_takeover *ranges,
 		 unsigned long nr, struct kmho_range_takeover __user *uranges);
+
+int kmho_copy_extent(struct kmho_record *rec, struct kmho_extent_ser *ext);
+
+/* Parting a record from its process (freeze.c) */
+int kmho_freeze(struct kmho_record *rec);
 
 /* What crosses the kexec (serial.c) */
 int kmho_serialize(void);

@@ -264,24 +264,6 @@ void kmho_record_discard(struct kmho_record *rec)
 }
 
 /**
- * kmho_range_block - which bit of kmho_range.dirty stands for an address
- * @range:	the range
- * @address:	an address in the same PMD_SIZE of address space as a part of it
- *
- * Return: the number of the bit.
- */
-unsigned long kmho_range_block(const struct kmho_range *range,
-			       unsigned long address)
-{
-	return (address >> PMD_SHIFT) - (range->start >> PMD_SHIFT);
-}
-
-static unsigned long kmho_range_nr_blocks(const struct kmho_range *range)
-{
-	return kmho_range_block(range, range->end - 1) + 1;
-}
-
-/**
  * kmho_record_changed - count what a kexec would have to look at
  * @rec:	record; its lock is held
  *
@@ -413,10 +395,10 @@ err_erase:
 }
 
 /**
- * kmho_detach_mm - make a record stop following its address space
+ * kmho_unfollow - make a record stop following its address space
  * @rec:	live record; its lock is held, and the mmap lock for writing
  */
-void kmho_detach_mm(struct kmho_record *rec)
+void kmho_unfollow(struct kmho_record *rec)
 {
 	struct kmho_range *range, *tmp;
 
@@ -425,6 +407,15 @@ void kmho_detach_mm(struct kmho_record *rec)
 		list_del(&range->node);
 		call_rcu(&range->rcu, kmho_range_free);
 	}
+}
+
+/**
+ * kmho_detach_mm - part a record from its address space for good
+ * @rec:	live record; its lock is held, and the mmap lock for writing
+ */
+void kmho_detach_mm(struct kmho_record *rec)
+{
+	kmho_unfollow(rec);
 	list_del_init(&rec->in_mm);
 	put_pid(rec->pid);
 	rec->pid = NULL;
@@ -531,7 +522,7 @@ void __kmho_exit_mm(struct mm_struct *mm)
 		mutex_lock(&rec->lock);
 		if (rec->mm == mm) {
 			mmap_write_lock(mm);
-			if (!rec->sealed)
+			if (!rec->sealed && !rec->frozen)
 				kmho_record_orphan(rec);
 			kmho_detach_mm(rec);
 			mmap_write_unlock(mm);
@@ -557,7 +548,7 @@ static int kmho_record_seal(struct kmho_record *rec)
 	int err;
 
 	guard(mutex)(&rec->lock);
-	if (rec->gone || !rec->mm)
+	if (rec->gone || !rec->mm || rec->frozen)
 		return 0;
 
 	kmho_table_init(&areas, sizeof(struct kmho_area_ser));

@@ -290,24 +290,42 @@ static int kmho_copy_op(void *op, size_t ksize, const void __user *uop,
 	return copy_struct_from_user(op, ksize, uop, *usize);
 }
 
-static int kmho_drop(void __user *uop)
+/* The record that a struct kmho_op_drop names, with its lock held */
+static struct kmho_record *kmho_record_named(const void __user *uop)
 {
-	struct kmho_record *rec;
 	struct kmho_op_drop op;
 	kuid_t owner;
 	u32 size;
 	int err;
 
 	err = kmho_copy_op(&op, sizeof(op), uop, &size);
+	if (!err && (op.flags || op.reserved))
+		err = -EINVAL;
+	if (!err)
+		err = kmho_owner(op.uid, &owner);
 	if (err)
-		return err;
-	if (op.flags || op.reserved)
-		return -EINVAL;
-	err = kmho_owner(op.uid, &owner);
-	if (err)
-		return err;
+		return ERR_PTR(err);
 
-	rec = kmho_record_lock(owner, op.key);
+	return kmho_record_lock(owner, op.key);
+}
+
+static int kmho_freeze_op(void __user *uop)
+{
+	struct kmho_record *rec = kmho_record_named(uop);
+	int err;
+
+	if (IS_ERR(rec))
+		return PTR_ERR(rec);
+	err = kmho_freeze(rec);
+	kmho_record_unlock(rec);
+	return err;
+}
+
+static int kmho_drop(void __user *uop)
+{
+	struct kmho_record *rec = kmho_record_named(uop);
+	int err;
+
 	if (IS_ERR(rec))
 		return PTR_ERR(rec);
 	err = kmho_let_go(rec, true);
@@ -349,7 +367,7 @@ static int kmho_chown(void __user *uop)
 
 static u32 kmho_record_state(const struct kmho_record *rec)
 {
-	if (rec->mm)
+	if (rec->mm && !rec->frozen)
 		return KMHO_STATE_LIVE;
 
 	return rec->incoming ? KMHO_STATE_INCOMING : KMHO_STATE_HELD;
@@ -504,6 +522,7 @@ static const kmho_op_t kmho_ops[] = {
 	[KMHO_TAKEOVER] = kmho_takeover,
 	[KMHO_QUERY] = kmho_query,
 	[KMHO_DROP] = kmho_drop,
+	[KMHO_FREEZE] = kmho_freeze_op,
 	[KMHO_CHOWN] = kmho_chown,
 };
 

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Parting a record from the process that made it, as fork() parts a child from
+ * its parent: the pages stay with the record, and the first write of the
+ * process to each goes to a copy of its own.
+ */
+
+#include <linux/bitmap.h>
+#include <linux/hugetlb.h>
+#include <linux/mm.h>
+#include <linux/mmap_lock.h>
+#include <linux/mmu_notifier.h>
+#include <linux/pagewalk.h>
+#include <linux/rmap.h>
+
+#include <asm/tlbflush.h>
+
+#include "../internal.h"
+#include "internal.h"
+
+static int kmho_protect_pmd(pmd_t *pmd, unsigned long addr, unsigned long next,
+			    struct mm_walk *walk)
+{
+	struct vm_area_struct *vma = walk->vma;
+	pte_t *start, *pte;
+	spinlock_t *ptl;
+
+	split_huge_pmd(vma, pmd, addr);
+	start = pte_offset_map_lock(walk->mm, pmd, addr, &ptl);
+	if (!start) {
+		walk->action = ACTION_AGAIN;
+		return 0;
+	}
+
+	for (pte = start; addr < next; pte++, addr += PAGE_SIZE) {
+		pte_t ptent = ptep_get(pte);
+		struct page *page;
+
+		if (!pte_present(ptent))
+			continue;
+		page = vm_normal_page(vma, addr, ptent);
+		if (!page || !folio_test_anon(page_folio(page)))
+			continue;
+
+		ptep_set_wrprotect(walk->mm, addr, pte);
+		if (PageAnonExclusive(page))
+			ClearPageAnonExclusive(page);
+	}
+	pte_unmap_unlock(start, ptl);
+	return 0;
+}
+
+static const struct mm_walk_ops kmho_protect_ops = {
+	.pmd_entry = kmho_protect_pmd,
+	.walk_lock = PGWALK_WRLOCK_VERIFY,
+};
+
+/* From here on a write of the process is a fault, and copies. */
+static int kmho_protect_range(struct mm_struct *mm, unsigned long start,
+			      unsigned long end)
+{
+	struct mmu_notifier_range notify;
+	struct vm_area_struct *vma;
+	VMA_ITERATOR(vmi, mm, start);
+	int err;
+
+	mmu_notifier_range_init(&notify, MMU_NOTIFY_PROTECTION_PAGE, 0, mm,
+				start, end);
+	mmu_notifier_invalidate_range_start(&notify);
+	err = walk_page_range(mm, start, end, &kmho_protect_ops, NULL);
+	for_each_vma_range(vmi, vma, end)
+		flush_tlb_range(vma, max(start, vma->vm_start),
+				min(end, vma->vm_end));
+	mmu_notifier_invalidate_range_end(&notify);
+	return err;
+}
+
+/* Has somebody besides the record pinned a page of this extent? */
+static bool kmho_extent_is_pinned(const struct kmho_extent_ser *ext)
+{
+	struct page *page = kmho_extent_page(ext);
+	unsigned long left = kmho_extent_nr(ext);
+
+	while (left) {
+		struct folio *folio = page_folio(page);
+		unsigned long nr;
+
+		nr = min(left, folio_nr_pages(folio) -
+			       folio_page_idx(folio, page));
+		if (kmho_folio_pins(folio) > nr)
+			return true;
+		page += nr;
+		left -= nr;
+	}
+
+	return false;
+}
+
+/* What a device may still write to is not the record's any more: copy it. */
+static int kmho_copy_pinned(struct kmho_record *rec)
+{
+	struct kmho_extent_ser *ext;
+	struct kmho_pos pos;
+	int err;
+
+	for_each_kmho_entry(&rec->extents, pos, ext) {
+		u64 next = kmho_extent_end(ext) << KMHO_EXTENT_NR_BITS;
+
+		if (!kmho_extent_is_pinned(ext))
+			continue;
+		err = kmho_copy_extent(rec, ext);
+		if (err)
+			return err;
+		pos = kmho_table_seek(&rec->extents, next);
+		if (!kmho_table_before(&rec->extents, &pos))
+			break;
+	}
+
+	return 0;
+}
+
+/**
+ * kmho_freeze - fix the contents of a record at this moment
+ * @rec:	record; its lock is held
+ *
+ * Pages that somebody has pinned for longer, for a device to write to, are
+ * copied. A record that no process can change any more is left as it is.
+ *
+ * Return: 0; -EINTR if the task is killed; -ENOMEM; -EIO if a page that must be
+ * copied cannot be read. On failure the record goes on being live.
+ */
+int kmho_freeze(struct kmho_record *rec)
+{
+	struct kmho_range *range;
+	struct kmho_table areas;
+	int err;
+
+	if (!rec->mm || rec->frozen)
+		return 0;
+
+	kmho_table_init(&areas, sizeof(struct kmho_area_ser));
+	if (mmap_write_lock_killable(rec->mm))
+		return -EINTR;
+	err = kmho_sync(rec, false);
+	if (!err)
+		err = kmho_collect_areas(rec, &areas);
+	if (err)
+		goto out_unlock;
+
+	list_for_each_entry(range, &rec->ranges, node) {
+		err = kmho_protect_range(rec->mm, range->start, range->end);
+		if (err)
+			goto out_unlock;
+	}
+	err = kmho_copy_pinned(rec);
+	if (err) {
+		/* Some pages are copies already: all of it is looked at again. */
+		list_for_each_entry(range, &rec->ranges, node)
+			bitmap_fill(range->dirty, kmho_range_nr_blocks(range));
+		goto out_unlock;
+	}
+
+	swap(rec->areas, areas);
+	kmho_unfollow(rec);
+	rec->frozen = true;
+out_unlock:
+	mmap_write_unlock(rec->mm);
+	kmho_table_destroy(&areas);
+	return err;
+}
