@@ -35,6 +35,7 @@ export function buildKernelCmdline(o: VmOptions): string {
     'printk.time=1',
     // The marks of /init must not be rate-limited away.
     'printk.devkmsg=on',
+    ...archFacts(o.arch).kernelParameters(o.accel ?? 'tcg'),
   ];
   if (o.kho === 'off') words.push('kho=off');
   else if (o.kho !== 'none') words.push('kho=on', `kho_scratch=${o.khoScratch ?? DEFAULT_KHO_SCRATCH}`);

@@ -115,6 +115,18 @@ export function classifyLine(text: string, open?: OopsKind): { kind: OopsKind; c
   return undefined;
 }
 
+/**
+ * Lines at level err that speak of the machine which QEMU plays, or of a host too busy to play it in time, and not of the kernel.
+ */
+const MACHINE_NOISE: readonly RegExp[] = [
+  /^\.\.MP-BIOS bug: 8254 timer not connected to IO-APIC/,
+  /mitigation leaves CPU vulnerable/,
+  /^(?:clocksource|tsc|TSC|hpet|HPET|APIC|x86\/cpu|i8042|platform-clock|GICv3): /,
+];
+
+/** Whether a line of the kernel log at level err or worse says something about the kernel. */
+export const isErrorLine = (text: string): boolean => !MACHINE_NOISE.some((noise) => noise.test(text));
+
 export const isAllowed = (finding: OopsFinding, allow: readonly OopsPattern[]): boolean =>
   allow.some(
     (pattern) =>

@@ -15,7 +15,7 @@ import { ConsoleMonitor } from './console.js';
 import { messageOf, UsageError } from './errors.js';
 import { awaitsHost, LineSplitter, parseEvent, type GuestEvent } from './events.js';
 import { FileTail } from './file-tail.js';
-import { isAllowed, type OopsFinding } from './oops.js';
+import { isAllowed, isErrorLine, type OopsFinding } from './oops.js';
 import type { KernelSeen, Outcome, Vm, VmOptions, VmResult } from './types.js';
 
 /** The path of a unix socket has room for 108 bytes. */
@@ -342,7 +342,7 @@ class Machine implements Vm {
   #findings(): OopsFinding[] {
     const found = [...this.#console.findings];
     for (const event of this.#events) {
-      if (event.event !== 'klog') continue;
+      if (event.event !== 'klog' || !isErrorLine(event.line)) continue;
       // What the console's table knows is there already, with its report.
       if (found.some((finding) => finding.excerpt.some((line) => line.includes(event.line)))) continue;
       found.push({ kind: 'error', line: event.line, lineNumber: 0, excerpt: [event.line], stage: event.stage });

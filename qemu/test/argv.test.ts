@@ -23,7 +23,7 @@ test('x86_64, the least that boots', () => {
     golden(base),
     'qemu-system-x86_64 -name kmho-x86_64 -no-user-config -nodefaults -machine q35 -cpu max -smp 2 -m 512M ' +
       '-accel tcg,thread=multi -display none -monitor none -no-reboot -kernel /k/bzImage -initrd /k/initramfs.cpio.gz ' +
-      "-append 'console=ttyS0 panic=-1 printk.time=1 printk.devkmsg=on kho=on kho_scratch=32M,128M,64M' " +
+      "-append 'console=ttyS0 panic=-1 printk.time=1 printk.devkmsg=on no_timer_check kho=on kho_scratch=32M,128M,64M' " +
       '-chardev file,id=console,path=/log/console.log -serial chardev:console ' +
       '-chardev socket,id=events,path=/log/events.sock,server=on,wait=off -device virtio-serial-pci ' +
       '-device virtserialport,chardev=events,name=org.kmho.events -device virtio-rng-pci',
@@ -53,6 +53,12 @@ test('the control run has kho=off and no scratch; kho "none" says nothing of it'
 
 test("the caller's kernel parameters come last and so win", () => {
   assert.match(golden({ ...base, khoScratch: '1M,2M,3M', cmdline: ['kho_scratch=9M', 'loglevel=8'] }), /kho_scratch=1M,2M,3M kho_scratch=9M loglevel=8'/);
+});
+
+test('only an emulated PC leaves out the test of its timer', () => {
+  assert.match(golden(base), / no_timer_check /);
+  assert.doesNotMatch(golden({ ...base, accel: 'kvm' }), /no_timer_check/);
+  assert.doesNotMatch(golden({ ...base, arch: 'arm64' }), /no_timer_check/);
 });
 
 test('kvm takes the host, and the interrupt controller that the host has', () => {

@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { scanConsole } from '../src/console.js';
-import type { OopsKind } from '../src/oops.js';
+import { isErrorLine, type OopsKind } from '../src/oops.js';
 import { packageRoot } from '../src/package-root.js';
 
 const corpus = path.join(packageRoot(), 'testdata', 'console');
@@ -34,6 +34,7 @@ const EXPECTED: Record<string, Expected[]> = {
   'oom.log': [['oom', 1, undefined, 'node invoked oom-killer']],
   'oops-arm64.log': [['oops', 1, 'handover', 'Unable to handle kernel NULL pointer dereference']],
   'oops-x86.log': [['oops', 1, 'takeover', 'BUG: kernel NULL pointer dereference']],
+  'panic-no-root-x86.log': [['panic', 1, undefined, 'Kernel panic - not syncing: VFS: Unable to mount root fs']],
   'panic-x86.log': [['panic', 1, 'fill', 'Kernel panic - not syncing: Attempted to kill init!']],
   'refcount.log': [['refcount', 1, undefined, 'refcount_t: underflow']],
   'stalls.log': [
@@ -87,4 +88,10 @@ test('a line that came in pieces, with carriage returns and colours, is one line
     scanConsole(text).map((finding) => finding.line),
     ['Kernel panic - not syncing: VFS: Unable to mount'],
   );
+});
+
+test("what the kernel says of QEMU's machine is not held against the kernel", () => {
+  assert.ok(!isErrorLine('..MP-BIOS bug: 8254 timer not connected to IO-APIC'));
+  assert.ok(isErrorLine('kmho: record 7 of uid 0: checksum does not match, refused'));
+  assert.ok(isErrorLine('KHO: failed to get preserved memory map'));
 });

@@ -10,6 +10,7 @@ export const arm64: ArchFacts = {
   // The architected algorithm of pointer authentication costs an emulator half of its time.
   cpu: (accel) => (accel === 'kvm' ? 'max' : 'max,pauth-impdef=on'),
   console: 'ttyAMA0',
+  kernelParameters: () => [],
   hostArch: 'arm64',
   debianArch: 'arm64',
   triplet: 'aarch64-linux-gnu',

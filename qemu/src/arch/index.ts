@@ -14,6 +14,8 @@ export interface ArchFacts {
   cpu(accel: Accel): string;
   /** The serial port, as the guest's kernel calls it. */
   console: string;
+  /** Kernel parameters that this machine needs under this accelerator. */
+  kernelParameters(accel: Accel): string[];
   /** process.arch of a host that can run it without emulation. */
   hostArch: string;
   debianArch: string;
