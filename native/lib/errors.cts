@@ -93,7 +93,9 @@ function explain(errno: number, opcode: number, key: bigint | undefined): string
     case E.EPERM:
       return opcode === KMHO_QUERY
         ? 'not allowed; every user’s records are shown to CAP_SYS_ADMIN only (or a seccomp filter forbids the call)'
-        : 'not allowed; records of other users need CAP_SYS_ADMIN'
+        : isTakeover
+          ? 'not allowed; remap_addr is below /proc/sys/vm/mmap_min_addr'
+          : 'not allowed; records of other users, and CHOWN, need CAP_SYS_ADMIN'
     default:
       return 'the call failed'
   }

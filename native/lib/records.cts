@@ -179,7 +179,7 @@ export function originOf(view: NodeJS.ArrayBufferView): bigint | undefined {
  *
  * @param options - `keep`: the record stays, live, with this process, until drop() (KMHO_TAKEOVER_KEEP)
  * @throws KmhoError, CONTRACT section 5: ENOENT (no such key, or range not in it), EBUSY (who handed over still lives),
- *   EEXIST (`remapAddr` in use), EINVAL, ENOMEM, EAGAIN, EOPNOTSUPP, ENOSYS. RangeError (ERR_OUT_OF_RANGE) when a run is
+ *   EEXIST (`remapAddr` in use), EPERM (`remapAddr` below vm.mmap_min_addr), EINVAL, ENOMEM, EAGAIN, EOPNOTSUPP, ENOSYS. RangeError (ERR_OUT_OF_RANGE) when a run is
  *   longer than a Buffer can be: take it in several ranges.
  */
 export function takeover(
@@ -329,7 +329,7 @@ function queryAll(flags: number, key: bigint, uid: number): RawQueryAnswer {
  * What is held: KMHO_QUERY. With a key, that record and its pieces; without, the kernel's abilities and all of one's
  * own records, or with `all` everybody's.
  *
- * @throws KmhoError: ENOENT (no such key, or another's without CAP_SYS_ADMIN), EPERM (`all` without it), EOPNOTSUPP, ENOSYS
+ * @throws KmhoError: ENOENT (no such key), EPERM (`all`, or another's uid, without CAP_SYS_ADMIN), EOPNOTSUPP, ENOSYS
  */
 export function query(key: Integer | ({ key: Integer } & OwnerOptions)): RecordDetail
 export function query(options?: { all?: boolean }): Overview
@@ -393,7 +393,7 @@ function listOpcodes(features: bigint): number[] {
 /**
  * Gives a record up: KMHO_DROP. Key and memory are free again; a process that has the memory keeps it.
  *
- * @throws KmhoError: ENOENT (no such key, or another's without CAP_SYS_ADMIN), EOPNOTSUPP, ENOSYS
+ * @throws KmhoError: ENOENT (no such key), EPERM (another's uid, without CAP_SYS_ADMIN), EOPNOTSUPP, ENOSYS
  */
 export function drop(key: Integer, options: OwnerOptions = {}): void {
   const name = toU64(key, 'key')
@@ -405,7 +405,7 @@ export function drop(key: Integer, options: OwnerOptions = {}): void {
 /**
  * Fixes a record's contents at this moment: KMHO_FREEZE. What the process writes from now on goes to copies of its own.
  *
- * @throws KmhoError: ENOENT, EOPNOTSUPP, ENOSYS, EINVAL where the kernel does not have the operation
+ * @throws KmhoError: ENOENT, EPERM, EOPNOTSUPP, ENOSYS, EINVAL where the kernel does not have the operation
  */
 export function freeze(key: Integer, options: OwnerOptions = {}): void {
   const name = toU64(key, 'key')

@@ -51,6 +51,8 @@ const roles: Readonly<Record<string, (...args: string[]) => unknown>> = {
   handoverTooMuch(key) {
     return roles['handover']!(key!, String(64 * MIB), '1')
   },
+  /** Drops a key of root's. */
+  dropOfRoot: (key) => kmho.drop(BigInt(key!), { uid: 0 }),
   queryAll: () => kmho.query({ all: true }),
   query: () => kmho.query().records.map(({ key }) => key),
 }
@@ -364,6 +366,7 @@ function main(): void {
       runRole('handover', [1, PAGE, 1])
       assert.equal((runRole('takeover', [1], OTHER_UID) as { code: string }).code, 'ENOENT')
       assert.deepEqual(runRole('query', [], OTHER_UID), [])
+      assert.equal((runRole('dropOfRoot', [1], OTHER_UID) as { code: string }).code, 'EPERM')
       runRole('handover', [1, PAGE, 2], OTHER_UID)
       assert.deepEqual(runRole('query', [], OTHER_UID), [1n])
       assert.equal((runRole('queryAll', [], OTHER_UID) as { code: string }).code, 'EPERM')

@@ -147,7 +147,7 @@ const binding: Binding = {
     return -E.EINVAL
   },
   query(flags, key, uid, roomForRecords, roomForRanges) {
-    if (uid !== 0xffffffff && uid !== 0) return -E.ENOENT
+    if (uid !== 0xffffffff && uid !== 0) return -E.EPERM
     const keys = [...fake.records.keys()].filter((name) => (flags & 1) === 0 || name === key)
     if ((flags & 1) !== 0 && keys.length === 0) return -E.ENOENT
     const ranges: RawRangeInfo[] =

@@ -286,7 +286,7 @@ describe('query', () => {
       { base: base + BigInt(PAGE), length: 2 * PAGE, prot: 1, kind: 'anon' },
     ])
     assert.deepEqual(kmho.query({ key: 0n, uid: 0 }), detail)
-    assert.throws(() => kmho.query({ key: 0n, uid: 5 }), { code: 'ENOENT' })
+    assert.throws(() => kmho.query({ key: 0n, uid: 5 }), { code: 'EPERM' })
     assert.throws(() => kmho.query(1), { code: 'ENOENT' })
     kmho.drop(0)
     kmho.free(buffer)
