@@ -22,7 +22,8 @@
 #include "mounts.h"
 #include "report.h"
 
-#define MAX_PROCESSES 64
+/* So many at once; a job that starts more is a mistake */
+#define MAX_RUNNING 64
 /* A longer line is reported in parts; one that starts with @kmho may be so long */
 #define LINE_PART (16 << 10)
 #define DATA_LINE_MAX (1 << 20)
@@ -37,6 +38,7 @@ struct stream {
 };
 
 struct process {
+	struct process *older;
 	char name[STEP_NAME_MAX + 1];
 	int stage;
 	pid_t pid;
@@ -47,8 +49,8 @@ struct process {
 	int code;
 };
 
-static struct process processes[MAX_PROCESSES];
-static size_t nr_processes;
+/* Kept when they have ended: the job may still ask for their codes */
+static struct process *newest;
 static struct process *listener;	/* gets the host's lines */
 static int child_fd = -1;
 
@@ -76,15 +78,14 @@ static void kmsg_mark(const struct process *p, const char *what)
 
 static struct process *new_process(const struct step *step)
 {
-	struct process *p;
+	struct process *p = calloc(1, sizeof(*p));
 
-	if (nr_processes == MAX_PROCESSES) {
-		/* Names are unique in a stage only by the host's word: the oldest one goes. */
-		memmove(processes, processes + 1, sizeof(*p) * (MAX_PROCESSES - 1));
-		nr_processes--;
+	if (!p) {
+		say("no memory for step %s", step->name);
+		abort();
 	}
-	p = &processes[nr_processes++];
-	memset(p, 0, sizeof(*p));
+	p->older = newest;
+	newest = p;
 	snprintf(p->name, sizeof(p->name), "%s", step->name);
 	p->stage = step->stage;
 	p->started = now_ms();
@@ -94,6 +95,15 @@ static struct process *new_process(const struct step *step)
 	p->in = -1;
 	p->log = -1;
 	return p;
+}
+
+static size_t nr_running(void)
+{
+	size_t nr = 0;
+
+	for (struct process *p = newest; p; p = p->older)
+		nr += !p->ended;
+	return nr;
 }
 
 static void child_env(const struct step *step)
@@ -192,9 +202,15 @@ static void report_exit(struct process *p, int status)
 
 struct process *process_start(const struct step *step)
 {
+	bool too_many = nr_running() >= MAX_RUNNING;
 	struct process *p = new_process(step);
 	int in[2] = { -1, -1 }, out[2], err[2];
 
+	if (too_many) {
+		say("step %s is one more than %d at once", step->name, MAX_RUNNING);
+		report_exit(p, 126 << 8);
+		return p;
+	}
 	make_pipe(out);
 	make_pipe(err);
 	if (step->want_stdin)
@@ -374,9 +390,7 @@ static void reap(void)
 	while (read(child_fd, &info, sizeof(info)) > 0)
 		;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		for (size_t i = 0; i < nr_processes; i++) {
-			struct process *p = &processes[i];
-
+		for (struct process *p = newest; p; p = p->older) {
 			if (p->pid != pid || p->ended)
 				continue;
 			stream_drain(p, &p->out);
@@ -396,9 +410,9 @@ static void reap(void)
 
 struct process *process_find(const char *name)
 {
-	for (size_t i = nr_processes; i-- > 0;)
-		if (!strcmp(processes[i].name, name))
-			return &processes[i];
+	for (struct process *p = newest; p; p = p->older)
+		if (!strcmp(p->name, name))
+			return p;
 	return NULL;
 }
 
@@ -460,9 +474,7 @@ static int next_deadline(int wait_ms)
 {
 	int64_t now = now_ms();
 
-	for (size_t i = 0; i < nr_processes; i++) {
-		struct process *p = &processes[i];
-
+	for (struct process *p = newest; p; p = p->older) {
 		if (p->ended || !p->deadline)
 			continue;
 		if (p->deadline <= now) {
@@ -479,23 +491,23 @@ static int next_deadline(int wait_ms)
 
 bool process_pump(int wait_ms)
 {
-	struct pollfd fds[2 + 2 * MAX_PROCESSES];
-	struct stream *streams[2 + 2 * MAX_PROCESSES];
-	struct process *owners[2 + 2 * MAX_PROCESSES];
+	struct pollfd fds[2 + 2 * MAX_RUNNING];
+	struct stream *streams[2 + 2 * MAX_RUNNING];
+	struct process *owners[2 + 2 * MAX_RUNNING];
 	nfds_t nr = 2;
 	bool go;
 
 	wait_ms = next_deadline(wait_ms);
 	fds[0] = (struct pollfd){ .fd = child_fd, .events = POLLIN };
 	fds[1] = (struct pollfd){ .fd = report_fd(), .events = POLLIN };
-	for (size_t i = 0; i < nr_processes; i++) {
-		struct stream *both[2] = { &processes[i].out, &processes[i].err };
+	for (struct process *p = newest; p; p = p->older) {
+		struct stream *both[2] = { &p->out, &p->err };
 
 		for (int k = 0; k < 2; k++) {
 			if (both[k]->fd < 0)
 				continue;
 			streams[nr] = both[k];
-			owners[nr] = &processes[i];
+			owners[nr] = p;
 			fds[nr++] = (struct pollfd){ .fd = both[k]->fd, .events = POLLIN };
 		}
 	}
