@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // The addon and a kernel that has the call, within one boot. Runs as root in a guest: node call.guest.test.js. Processes
-// that hand over and end, or are another user, are this file again with the name of a role.
+// that hand over and end, or are another user, are this file again with a uid and the roles to play.
 
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
@@ -21,7 +21,7 @@ const MIB = 1 << 20
 const OTHER_UID = 1000
 const thisFile = fileURLToPath(import.meta.url)
 
-/** What this file does when it is started with the name of a role. The last line each prints is read by the parent. */
+/** What this file does as another process. What a role returns, the parent gets; see runRoles(). */
 const roles: Readonly<Record<string, (...args: string[]) => unknown>> = {
   /** Hands a pattern over, and ends. */
   handover(key, bytes, seed) {
@@ -60,17 +60,21 @@ const roles: Readonly<Record<string, (...args: string[]) => unknown>> = {
 const reviveBigInts = (_: string, value: unknown) =>
   typeof value === 'string' && /^\d+n$/.test(value) ? BigInt(value.slice(0, -1)) : value
 
-function runRole(name: string, args: (string | bigint | number)[] = [], uid?: number): unknown {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [thisFile, name, ...args.map(String)], {
-    encoding: 'utf8',
-    env: { ...process.env, KMHO_ROLE_UID: String(uid ?? '') },
-  })
+type Call = [role: string, ...args: (string | bigint | number)[]]
+
+/** Plays roles in a process of their own, one after the other, and gives what each answered. */
+function runRoles(calls: Call[], uid = 0): unknown[] {
+  const text = JSON.stringify(calls.map((call) => call.map(String)))
+  const { status, stdout, stderr } = spawnSync(process.execPath, [thisFile, String(uid), text], { encoding: 'utf8' })
   assert.equal(status, 0, stderr)
-  return JSON.parse(stdout.trim().split('\n').at(-1)!, reviveBigInts)
+  return JSON.parse(stdout.trim().split('\n').at(-1)!, reviveBigInts) as unknown[]
 }
 
-function playRole(role: string, args: string[]): void {
-  const uid = Number(process.env['KMHO_ROLE_UID'])
+function runRole(...call: Call): unknown {
+  return runRoles([call])[0]
+}
+
+function playRoles(uid: number, calls: string[][]): void {
   if (uid > 0) {
     // Only now: the files from which this is loaded may be root's alone.
     getBinding()
@@ -78,13 +82,14 @@ function playRole(role: string, args: string[]): void {
     process.setgid!(uid)
     process.setuid!(uid)
   }
-  let answer: unknown
-  try {
-    answer = roles[role]!(...args)
-  } catch (error) {
-    answer = { code: (error as kmho.KmhoError).code, message: (error as Error).message }
-  }
-  console.log(JSON.stringify(answer ?? null, (_, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value)))
+  const answers = calls.map(([role, ...args]) => {
+    try {
+      return roles[role!]!(...args) ?? null
+    } catch (error) {
+      return { code: (error as kmho.KmhoError).code, message: (error as Error).message }
+    }
+  })
+  console.log(JSON.stringify(answers, (_, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value)))
 }
 
 function main(): void {
@@ -223,7 +228,7 @@ function main(): void {
     })
 
     test('of a takeover', () => {
-      const [range] = runRole('handover', [9, 4 * PAGE, 7]) as [kmho.Range]
+      const [range] = runRole('handover', 9, 4 * PAGE, 7) as [kmho.Range]
       const page = BigInt(PAGE)
       const occupied = kmho.alloc(PAGE)
       throwsCode('ENOENT', () => kmho.takeover(8))
@@ -252,7 +257,7 @@ function main(): void {
 
   describe('a successor takes over when the process has ended', () => {
     test('by itself: the Buffers come back apart, and by ascending address', () => {
-      const ranges = runRole('handoverThree', [1]) as [kmho.Range, kmho.Range]
+      const ranges = runRole('handoverThree', 1) as [kmho.Range, kmho.Range]
       assert.equal(kmho.query(1).state, 'held')
       assert.equal(kmho.query(1).pid, 0)
       const taken = kmho.takeover(1)
@@ -267,7 +272,7 @@ function main(): void {
     })
 
     test('by SIGKILL', async () => {
-      const child: ChildProcess = spawn(process.execPath, [thisFile, 'linger', '3', String(8 * MIB), '9'], {
+      const child: ChildProcess = spawn(process.execPath, [thisFile, '0', JSON.stringify([['linger', '3', `${8 * MIB}`, '9']])], {
         stdio: ['ignore', 'pipe', 'inherit'],
       })
       await once(child.stdout!, 'data')
@@ -282,7 +287,7 @@ function main(): void {
     })
 
     test('range by range, into a place of its own, at an address, and where the kernel likes', () => {
-      const [{ base }] = runRole('handover', [4, 8 * PAGE, 5]) as [kmho.Range]
+      const [{ base }] = runRole('handover', 4, 8 * PAGE, 5) as [kmho.Range]
       const expected = Buffer.alloc(8 * PAGE)
       fillPattern(expected, 5)
       const at = (page: number) => base + BigInt(page * PAGE)
@@ -324,7 +329,7 @@ function main(): void {
     })
 
     test('through the raw call, which maps as the memory was and tells where', () => {
-      const [{ base, length }] = runRole('handover', [6, 2 * PAGE, 5]) as [kmho.Range]
+      const [{ base, length }] = runRole('handover', 6, 2 * PAGE, 5) as [kmho.Range]
       const range: kmho.TakeoverOpRange = { base, len: length }
       assert.equal(kmho.kmho(kmho.KMHO_TAKEOVER, { key: 6, ranges: [range] }), 0)
       assert.equal(typeof range.remap_addr, 'bigint')
@@ -333,7 +338,7 @@ function main(): void {
     })
 
     test('and can hand the same memory over again', () => {
-      runRole('handoverThree', [1])
+      runRole('handoverThree', 1)
       const taken = kmho.takeover(1)
       assert.equal(taken.length, 2)
       kmho.handover(2, taken)
@@ -347,7 +352,7 @@ function main(): void {
     test('page by page, without a mapping left over', async () => {
       await collect()
       const before = getBinding().stats().mappings
-      runRole('handover', [1, 128 * PAGE, 5])
+      runRole('handover', 1, 128 * PAGE, 5)
       ;(() => {
         const [{ base }] = kmho.query(1).ranges as [kmho.RangeInfo]
         for (let i = 0; i < 128; i++) {
@@ -363,36 +368,39 @@ function main(): void {
 
   describe('another user', () => {
     test('does not meet our record, and may use the same key', () => {
-      runRole('handover', [1, PAGE, 1])
-      assert.equal((runRole('takeover', [1], OTHER_UID) as { code: string }).code, 'ENOENT')
-      assert.deepEqual(runRole('query', [], OTHER_UID), [])
-      assert.equal((runRole('dropOfRoot', [1], OTHER_UID) as { code: string }).code, 'EPERM')
-      runRole('handover', [1, PAGE, 2], OTHER_UID)
-      assert.deepEqual(runRole('query', [], OTHER_UID), [1n])
-      assert.equal((runRole('queryAll', [], OTHER_UID) as { code: string }).code, 'EPERM')
+      runRole('handover', 1, PAGE, 1)
+      const answers = runRoles(
+        [['takeover', 1], ['query'], ['dropOfRoot', 1], ['queryAll'], ['handover', 1, PAGE, 2], ['query']],
+        OTHER_UID,
+      )
+      assert.equal((answers[0] as kmho.KmhoError).code, 'ENOENT')
+      assert.deepEqual(answers[1], [])
+      assert.equal((answers[2] as kmho.KmhoError).code, 'EPERM')
+      assert.equal((answers[3] as kmho.KmhoError).code, 'EPERM')
+      assert.deepEqual(answers[5], [1n])
       assert.deepEqual(kmho.query({ all: true }).records.map(({ uid }) => uid).sort(), [0, OTHER_UID])
       const [ours] = kmho.takeover(1)
       assert.equal(sha256(ours!), patternSha256(PAGE, 1))
-      assert.deepEqual(runRole('takeover', [1], OTHER_UID), [patternSha256(PAGE, 2)])
+      assert.deepEqual(runRoles([['takeover', 1]], OTHER_UID), [[patternSha256(PAGE, 2)]])
       kmho.free(ours!)
     })
 
     test('is bound to RLIMIT_MEMLOCK, and can hand less over afterwards', () => {
-      const answer = runRole('handoverTooMuch', [1], OTHER_UID) as { code: string; message: string }
-      assert.equal(answer.code, 'EAGAIN', JSON.stringify(answer, (_, v: unknown) => (typeof v === 'bigint' ? `${v}` : v)))
+      const [answer] = runRoles([['handoverTooMuch', 1], ['handover', 1, PAGE, 2]], OTHER_UID) as [kmho.KmhoError]
+      assert.equal(answer.code, 'EAGAIN', answer.message)
       assert.match(answer.message, /RLIMIT_MEMLOCK/)
-      runRole('handover', [1, PAGE, 2], OTHER_UID)
+      assert.equal(kmho.query({ key: 1, uid: OTHER_UID }).present, PAGE)
       kmho.drop(1, { uid: OTHER_UID })
       assert.deepEqual(kmho.query({ all: true }).records, [])
     })
 
     test('gets a record by CHOWN, where the kernel has it', () => {
       if (kmho.isSupported(kmho.KMHO_CHOWN)) {
-        runRole('handover', [1, PAGE, 3])
+        runRole('handover', 1, PAGE, 3)
         kmho.chown(1, OTHER_UID)
         assert.throws(() => kmho.query(1), { code: 'ENOENT' })
         assert.equal(kmho.query({ key: 1, uid: OTHER_UID }).uid, OTHER_UID)
-        assert.deepEqual(runRole('takeover', [1], OTHER_UID), [patternSha256(PAGE, 3)])
+        assert.deepEqual(runRoles([['takeover', 1]], OTHER_UID), [[patternSha256(PAGE, 3)]])
       } else {
         assert.throws(() => kmho.chown(1, OTHER_UID), { code: 'EINVAL' })
       }
@@ -400,6 +408,6 @@ function main(): void {
   })
 }
 
-const role = process.argv[2]
-if (role !== undefined && role in roles) playRole(role, process.argv.slice(3))
+const [uid, calls] = process.argv.slice(2)
+if (uid !== undefined && calls !== undefined) playRoles(Number(uid), JSON.parse(calls) as string[][])
 else main()
