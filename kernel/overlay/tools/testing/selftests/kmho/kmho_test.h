@@ -101,6 +101,8 @@ static struct kt_shared *kt_shared;
 static unsigned long kt_page = 4096;
 /* Sets one program's keys apart from another's; the program says which */
 static unsigned long kt_program;
+/* Which of the program's cases is running */
+static unsigned int kt_index;
 
 static inline int kmho(unsigned int opcode, void *op)
 {
@@ -323,6 +325,24 @@ static inline long kt_field(const char *path, const char *name)
 static inline long kt_meminfo(const char *name)
 {
 	return kt_field("/proc/meminfo", name);
+}
+
+/*
+ * Free memory in KiB, with what processors keep back for themselves: that can be
+ * an eighth of all memory, and would hide whether anything has been lost.
+ */
+static inline long kt_free_kib(void)
+{
+	static char buf[1 << 16];
+	long pages = 0;
+	char *at = buf;
+
+	must(kt_read_file("/proc/zoneinfo", buf, sizeof(buf)));
+	while ((at = strstr(at, " count:"))) {
+		at += strlen(" count:");
+		pages += strtol(at, NULL, 10);
+	}
+	return kt_meminfo("MemFree") + pages * (long)(kt_page / 1024);
 }
 
 static inline __u64 kt_now_ns(void)
@@ -1046,6 +1066,7 @@ static inline int kt_main(int argc, char **argv, const struct kt_case *cases, un
 	for (i = 0; i < nr; i++) {
 		if (!kt_pick(&cases[i], stage, &fn) || !strstr(cases[i].title, only))
 			continue;
+		kt_index = i;
 		kt_report(cases[i].title, fn);
 		if (now)
 			kt_drop_all();

@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * T4: what was taken over is ordinary memory. The same is done with it after a
+ * takeover in the same kernel and after one that followed a kexec, since the
+ * pages get back into the process by different ways.
+ */
+#include "kmho_test.h"
+
+enum { SMALL, HUGE, NR_PLACES };
+
+#define SEED(place)	(0x04dULL + (place))
+#define NR		1024
+
+static unsigned long huge_nr(void)
+{
+	return 2 * kt_pmd_size() / kt_page;
+}
+
+/* Every case of a stage has a record of its own, named by its place in the list */
+static unsigned long case_key(unsigned int n, unsigned int place)
+{
+	return kt_key(n * NR_PLACES + place);
+}
+
+static void give_small(void *arg)
+{
+	unsigned int n = (unsigned long)arg;
+
+	kt_map(kt_addr(SMALL), NR);
+	/* holes at the end */
+	kt_fill(kt_addr(SMALL), 0, NR - 24, SEED(SMALL));
+	must(!kt_handover(case_key(n, SMALL), kt_addr(SMALL), NR));
+}
+
+static void give_huge(void *arg)
+{
+	unsigned int n = (unsigned long)arg;
+
+	kt_need_thp();
+	kt_map_thp(kt_addr(HUGE), huge_nr() * kt_page);
+	kt_fill(kt_addr(HUGE), 0, huge_nr(), SEED(HUGE));
+	must(!kt_handover(case_key(n, HUGE), kt_addr(HUGE), huge_nr()));
+}
+
+static void take_small(unsigned int n)
+{
+	must(!kt_takeover(case_key(n, SMALL), kt_addr(SMALL), NR));
+}
+
+static void take_huge(unsigned int n)
+{
+	kt_need_thp();
+	must(!kt_takeover(case_key(n, HUGE), kt_addr(HUGE), huge_nr()));
+}
+
+static void check_small(void)
+{
+	must(kt_same(kt_addr(SMALL), 0, NR - 24, SEED(SMALL)));
+	must(kt_zero(kt_addr(SMALL), NR - 24, 24));
+}
+
+static void check_huge(void)
+{
+	must(kt_same(kt_addr(HUGE), 0, huge_nr(), SEED(HUGE)));
+}
+
+/* ---- what is done with it ---- */
+
+static void counted(unsigned int n)
+{
+	long before = kt_field("/proc/self/status", "RssAnon"), after;
+
+	take_small(n);
+	after = kt_field("/proc/self/status", "RssAnon");
+	printf("# RssAnon %ld kB, %ld kB after takeover\n", before, after);
+	must(after - before >= (long)((NR - 24) * kt_page / 1024));
+	must(after - before < (long)((NR + 64) * kt_page / 1024));
+	must(kt_smaps(kt_addr(SMALL), NR * kt_page, "Rss") == (long)((NR - 24) * kt_page / 1024));
+	must(kt_smaps(kt_addr(SMALL), NR * kt_page, "Anonymous") ==
+	     (long)((NR - 24) * kt_page / 1024));
+	kt_unmap(kt_addr(SMALL), NR);
+	must(kt_field("/proc/self/status", "RssAnon") - before < 256);
+}
+
+static void swaps(unsigned int n)
+{
+	unsigned long out;
+
+	kt_need_swap();
+	take_small(n);
+	out = kt_pageout(kt_addr(SMALL), NR - 24);
+	printf("# %lu of %u pages in swap\n", out, NR - 24);
+	must(out > (NR - 24) * 9 / 10);
+	check_small();
+	must(kt_count(kt_addr(SMALL), NR - 24, KT_PM_PRESENT) == NR - 24);
+	/* written, and out and in again */
+	kt_fill(kt_addr(SMALL), 0, NR, SEED(SMALL) + 1);
+	must(kt_pageout(kt_addr(SMALL), NR) > NR * 9 / 10);
+	must(kt_same(kt_addr(SMALL), 0, NR, SEED(SMALL) + 1));
+}
+
+static void swaps_huge(unsigned int n)
+{
+	unsigned long out;
+
+	kt_need_swap();
+	take_huge(n);
+	out = kt_pageout(kt_addr(HUGE), huge_nr());
+	printf("# %lu of %lu pages in swap\n", out, huge_nr());
+	must(out > huge_nr() * 9 / 10);
+	check_huge();
+}
+
+static void collapses(unsigned int n)
+{
+	unsigned long size = kt_need_thp(), len = NR * kt_page;
+
+	take_small(n);
+	must(!madvise(kt_ptr(kt_addr(SMALL)), len, MADV_HUGEPAGE));
+	if (madvise(kt_ptr(kt_addr(SMALL)), len, MADV_COLLAPSE)) {
+		must(errno == EINVAL);
+		kt_skip("this kernel has no MADV_COLLAPSE");
+	}
+	must(kt_smaps(kt_addr(SMALL), len, "AnonHugePages") == (long)(len / size * size / 1024));
+	check_small();
+}
+
+static void splits(unsigned int n)
+{
+	unsigned long base = kt_addr(HUGE), nr;
+
+	take_huge(n);
+	nr = huge_nr();
+	must(kt_smaps(base, nr * kt_page, "AnonHugePages") > 0);
+	must(!mprotect(kt_ptr(base + 7 * kt_page), kt_page, PROT_READ));
+	must(!munmap(kt_ptr(base + 100 * kt_page), 10 * kt_page));
+	must(!madvise(kt_ptr(base + 200 * kt_page), 10 * kt_page, MADV_DONTNEED));
+	must(kt_same(base, 0, 100, SEED(HUGE)));
+	must(kt_same(base, 110, 90, SEED(HUGE)));
+	must(kt_zero(base, 200, 10));
+	must(kt_same(base, 210, nr - 210, SEED(HUGE)));
+}
+
+static void forks(unsigned int n)
+{
+	unsigned long base = kt_addr(SMALL);
+	pid_t pid;
+
+	take_small(n);
+	pid = kt_fork();
+	if (!pid) {
+		check_small();
+		kt_fill(base, 0, NR / 2, 666);
+		must(kt_same(base, 0, NR / 2, 666));
+		must(kt_same(base, NR / 2, NR / 2 - 24, SEED(SMALL)));
+		_exit(0);
+	}
+	kt_fill(base, NR / 4, NR / 4, SEED(SMALL) + 1);
+	must(kt_wait(pid) == 0);
+	must(kt_same(base, 0, NR / 4, SEED(SMALL)));
+	must(kt_same(base, NR / 4, NR / 4, SEED(SMALL) + 1));
+	must(kt_same(base, NR / 2, NR / 2 - 24, SEED(SMALL)));
+	/* alone again, a page is written in place, and not copied for ever */
+	kt_fill(base, 0, NR, SEED(SMALL) + 2);
+	must(kt_same(base, 0, NR, SEED(SMALL) + 2));
+}
+
+static void forks_huge(unsigned int n)
+{
+	unsigned long base = kt_addr(HUGE);
+	pid_t pid;
+
+	take_huge(n);
+	pid = kt_fork();
+	if (!pid) {
+		kt_fill(base, 10, 10, 666);
+		must(kt_same(base, 20, huge_nr() - 20, SEED(HUGE)));
+		_exit(0);
+	}
+	must(kt_wait(pid) == 0);
+	check_huge();
+}
+
+static void moves(unsigned int n)
+{
+	unsigned long base = kt_addr(SMALL), to = kt_addr(9);
+
+	take_small(n);
+	must(mremap(kt_ptr(base), NR * kt_page, NR * kt_page, MREMAP_MAYMOVE | MREMAP_FIXED,
+		    kt_ptr(to)) == kt_ptr(to));
+	must(kt_same(to, 0, NR - 24, SEED(SMALL)));
+	must(mremap(kt_ptr(to), NR * kt_page, 2 * NR * kt_page, 0) == kt_ptr(to));
+	kt_fill(to, NR - 24, NR + 24, SEED(SMALL));
+	must(kt_same(to, 0, 2 * NR, SEED(SMALL)));
+	must(!madvise(kt_ptr(to), 2 * NR * kt_page, MADV_DONTNEED));
+	must(kt_zero(to, 0, 2 * NR));
+	must(!mlock(kt_ptr(to), 8 * kt_page) || errno == ENOMEM || errno == EPERM);
+}
+
+static void compacts(unsigned int n)
+{
+	unsigned long i;
+
+	take_small(n);
+	if (!kt_write_file("/proc/sys/vm/compact_memory", "1"))
+		kt_skip("this kernel has no compaction, or this is not root");
+	for (i = 0; i < 3; i++) {
+		check_small();
+		kt_write_file("/proc/sys/vm/compact_memory", "1");
+	}
+	check_small();
+}
+
+static void frees(unsigned int n)
+{
+	long before, after, held = (NR - 24) * kt_page / 1024;
+	pid_t pid;
+	int tries;
+
+	before = kt_free_kib();
+	pid = kt_fork();
+	if (!pid) {
+		take_small(n);
+		check_small();
+		_exit(0);
+	}
+	must(kt_wait(pid) == 0);
+	/* what was held is free; the process's own leavings may take a moment */
+	for (tries = 0; tries < 50; tries++) {
+		after = kt_free_kib();
+		if (after - before > held - 256)
+			break;
+		usleep(20000);
+	}
+	printf("# %ld kB free, %ld kB after the takeover of %ld kB has ended\n", before, after,
+	       held);
+	must(after - before > held - 512);
+}
+
+static void handed_again(unsigned int n)
+{
+	pid_t pid = kt_fork();
+
+	if (!pid) {
+		take_small(n);
+		kt_fill(kt_addr(SMALL), 100, 10, SEED(SMALL) + 1);
+		must(!kt_handover(case_key(n, SMALL), kt_addr(SMALL), NR));
+		kt_fill(kt_addr(SMALL), 200, 10, SEED(SMALL) + 1);
+		_exit(0);
+	}
+	must(kt_wait(pid) == 0);
+	take_small(n);
+	must(kt_same(kt_addr(SMALL), 0, 100, SEED(SMALL)));
+	must(kt_same(kt_addr(SMALL), 100, 10, SEED(SMALL) + 1));
+	must(kt_same(kt_addr(SMALL), 110, 90, SEED(SMALL)));
+	must(kt_same(kt_addr(SMALL), 200, 10, SEED(SMALL) + 1));
+	must(kt_same(kt_addr(SMALL), 210, NR - 234, SEED(SMALL)));
+}
+
+static void merges(unsigned int n)
+{
+	unsigned long i;
+
+	take_small(n);
+	if (madvise(kt_ptr(kt_addr(SMALL)), NR * kt_page, MADV_MERGEABLE))
+		kt_skip("this kernel does not merge pages: %s", strerror(errno));
+	if (!kt_write_file("/sys/kernel/mm/ksm/run", "1"))
+		kt_skip("/sys/kernel/mm/ksm/run cannot be written");
+	kt_write_file("/sys/kernel/mm/ksm/pages_to_scan", "10000");
+	for (i = 0; i < 10; i++) {
+		usleep(50000);
+		check_small();
+	}
+	must(kt_write_file("/sys/kernel/mm/ksm/run", "2"));
+	kt_write_file("/sys/kernel/mm/ksm/run", "0");
+	check_small();
+}
+
+struct use {
+	void (*fn)(unsigned int n);
+	bool huge;
+};
+
+static const struct use uses[] = {
+	{ counted, false },
+	{ swaps, false },
+	{ swaps_huge, true },
+	{ collapses, false },
+	{ splits, true },
+	{ forks, false },
+	{ forks_huge, true },
+	{ moves, false },
+	{ compacts, false },
+	{ frees, false },
+	{ handed_again, false },
+	{ merges, false },
+};
+
+static void give(void)
+{
+	kt_run(uses[kt_index].huge ? give_huge : give_small, (void *)(unsigned long)kt_index);
+}
+
+static void use(void)
+{
+	uses[kt_index].fn(kt_index);
+}
+
+static void give_and_use(void)
+{
+	give();
+	use();
+}
+
+#define CASE(title)	{ title, .now = give_and_use, .before = give, .after = use }
+
+/* In the order of uses[] */
+static const struct kt_case cases[] = {
+	CASE("taken memory is in RSS"),
+	CASE("taken memory is swapped out and in"),
+	CASE("taken huge pages are swapped out and in"),
+	CASE("taken memory is collapsed into huge pages"),
+	CASE("taken huge pages are split"),
+	CASE("taken memory is copied on write"),
+	CASE("taken huge pages are copied on write"),
+	CASE("taken memory is moved, grown, discarded"),
+	CASE("taken memory is compacted"),
+	CASE("taken memory is free when the process has ended"),
+	CASE("taken memory is handed over again"),
+	CASE("taken memory is merged by KSM"),
+};
+
+int main(int argc, char **argv)
+{
+	kt_program = 8;
+	return kt_main(argc, argv, cases, ARRAY_SIZE(cases));
+}
