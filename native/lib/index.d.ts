@@ -1,2 +1,0 @@
-export * from './index.cjs';
-//# sourceMappingURL=index.d.ts.map
