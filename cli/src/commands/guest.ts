@@ -6,7 +6,7 @@ import type { Job } from '../../../qemu/src/index.js'
 import { buildQemuArgv } from '../../../qemu/src/index.js'
 import type { Context } from '../context.js'
 import { ExitCode, TimeoutError, UsageError } from '../errors.js'
-import { appFiles, exitCodeOfResult, explainFailure, GUEST_BASE_MIB, guestPaths, nextKernelFiles, planSetup, runGuest, vmOptions, type GuestOutcome, type GuestRun } from '../machine.js'
+import { appFiles, exitCodeOfResult, explainFailure, GUEST_BASE_MIB, NODE_ENV, nextKernelFiles, planSetup, runGuest, vmOptions, type GuestOutcome, type GuestRun } from '../machine.js'
 import type { Step } from '../runner.js'
 import { parseSize } from '../sizes.js'
 import { seconds } from '../ui/ui.js'
@@ -28,8 +28,6 @@ export interface GuestOptions {
 /** A minute of work in a guest is no error; a guest that nobody looks at for longer is. */
 const DEFAULT_TIMEOUT_S = 600
 const DAY_MS = 24 * 3600 * 1000
-/** The environment in which `import 'kmho'` of a guest's program finds the addon. */
-const ENV = { KMHO_BINDING: guestPaths.addon }
 
 function parseKho(text: string | undefined): 'on' | 'off' {
   if (text === undefined || text === 'on' || text === 'off') return text ?? 'on'
@@ -41,7 +39,6 @@ async function inGuest(options: GuestOptions, context: Context, job: Job, title:
   const kho = parseKho(options.kho)
   const memoryMiB = options.memory === undefined ? GUEST_BASE_MIB + 320 : Math.floor(parseSize(options.memory, '--memory') / 2 ** 20)
   const plan = await planSetup(options, context)
-  let outcome: GuestOutcome | undefined
   const makeRun = async (): Promise<GuestRun> => {
     const setup = plan.result()
     return {
@@ -68,8 +65,7 @@ async function inGuest(options: GuestOptions, context: Context, job: Job, title:
   if (options.gdb) context.ui.info(`waiting for gdb at localhost:1234; the symbols are in ${run.setup.kernel.vmlinux}`)
   const { command, args } = buildQemuArgv(vmOptions(run, context.cache.runs))
   context.ui.verbose([command, ...args].join(' '))
-  outcome = await runGuest(run, context)
-  return outcome
+  return runGuest(run, context)
 }
 
 async function finish(outcome: GuestOutcome, context: Context, options: GuestOptions): Promise<ExitCode> {
@@ -105,7 +101,7 @@ export async function shell(options: GuestOptions, context: Context): Promise<Ex
 /** One command in the guest: its output is ours, its exit status too. */
 export async function run(command: readonly string[], options: GuestOptions, context: Context): Promise<ExitCode | number> {
   if (command.length === 0) throw new UsageError({ expected: 'a command after `kmho run --`', found: 'none' })
-  const job: Job = { steps: [{ type: 'run', name: 'command', argv: [...command], env: ENV, uid: options.uid ?? 0, mayFail: true }] }
+  const job: Job = { steps: [{ type: 'run', name: 'command', argv: [...command], env: NODE_ENV, uid: options.uid ?? 0, mayFail: true }] }
   const lines: string[] = []
   const outcome = await inGuest(options, context, job, `run ${command.join(' ')} in the guest`, {
     onEvent: (event) => {

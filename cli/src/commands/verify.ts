@@ -8,8 +8,9 @@ import { join, resolve } from 'node:path'
 import colors from 'picocolors'
 import type { GuestEvent } from '../../../qemu/src/index.js'
 import type { Context } from '../context.js'
-import { ExitCode, UsageError } from '../errors.js'
+import { ExitCode, InterruptedError, UsageError } from '../errors.js'
 import type { Report } from '../guest/layout.js'
+import { fetchIndex } from '../kernel/apt.js'
 import { appFiles, exitCodeOfResult, explainFailure, memoryFor, nextKernelFiles, planSetup, runGuest, type GuestOutcome, type Setup } from '../machine.js'
 import type { Step } from '../runner.js'
 import { combine, expect, judge, judgeControl, observe, verifyJob, verifyTimeout, type Expectation, type Observed, type Verdict } from '../scenarios/verify.js'
@@ -32,25 +33,46 @@ const DEFAULT_SIZE = '256M'
 /** Beside the file a control run needs no more than shows that nothing is kept. */
 const CONTROL_PATTERN = 16 << 20
 
-/** Real data that a Debian machine has: its largest package index; else its package database; else Node itself. */
-export async function defaultInput(lists = '/var/lib/apt/lists', status = '/var/lib/dpkg/status'): Promise<string> {
+/** The machine's own package index if it has one, largest first. */
+export async function findIndex(lists = '/var/lib/apt/lists'): Promise<string | undefined> {
   const names = await readdir(lists).catch(() => [])
   const sized = await Promise.all(
     names.filter((name) => name.endsWith('_Packages')).map(async (name) => ({ path: join(lists, name), size: (await stat(join(lists, name))).size })),
   )
   const largest = sized.sort((a, b) => b.size - a.size)[0]
-  if (largest && largest.size > 0) return largest.path
-  return (await stat(status).then((info) => info.isFile(), () => false)) ? status : process.execPath
+  return largest && largest.size > SMALL_INDEX ? largest.path : undefined
+}
+
+/** A list of a few packages only is no real load. */
+const SMALL_INDEX = 10 << 20
+const DPKG_STATUS = '/var/lib/dpkg/status'
+
+/**
+ * Real data that a Debian machine has: its package index, tens of MB of text; where its lists
+ * are empty, as in a container, that index from the machine's own mirror; else whatever is there.
+ */
+async function defaultInput(context: Context): Promise<string> {
+  const found = (await findIndex()) ?? (await findIndex(join(context.cache.root, 'inputs', 'lists')))
+  if (found) return found
+  const dir = join(context.cache.root, 'inputs')
+  try {
+    await fetchIndex(dir, context.signal)
+    const fetched = await findIndex(join(dir, 'lists'))
+    if (fetched) return fetched
+  } catch (error) {
+    if (error instanceof InterruptedError) throw error
+    context.ui.warn(`no package index: ${error instanceof Error ? error.message : String(error)}; taking a smaller file instead`)
+  }
+  return (await stat(DPKG_STATUS).then((info) => info.isFile(), () => false)) ? DPKG_STATUS : process.execPath
 }
 
 export async function verify(options: VerifyOptions, context: Context): Promise<ExitCode> {
   const { ui, signal } = context
   const patternBytes = parseSize(options.size ?? DEFAULT_SIZE, '--size')
-  const input = options.input === undefined ? await defaultInput() : resolve(options.input)
-  const info = await stat(input).catch(() => undefined)
-  if (!info?.isFile()) throw new UsageError({ expected: '--input to name a file', found: info ? `something else at ${input}` : `nothing at ${input}` })
-  const memoryMiB = options.memory === undefined ? memoryFor(patternBytes + info.size * 3) : Math.floor(parseSize(options.memory, '--memory') / 2 ** 20)
-  requireHostMemory(memoryMiB)
+  let input = options.input === undefined ? '' : resolve(options.input)
+  let size = input ? await sizeOf(input) : 0
+  const memory = (): number => (options.memory === undefined ? memoryFor(patternBytes + size * 3) : Math.floor(parseSize(options.memory, '--memory') / 2 ** 20))
+  requireHostMemory(memory())
   const seed = options.seed ?? 1
   const questions = join(context.cache.tmp, `questions-${process.pid}.json`)
   const setupPlan = await planSetup(options, context)
@@ -68,9 +90,9 @@ export async function verify(options: VerifyOptions, context: Context): Promise<
         name: `verify-${arch}-${kho}`,
         job: verifyJob(pattern, seed),
         files: { ...(await appFiles(context.root, (setup as Setup).addon)), ...nextKernelFiles(setup as Setup), input, 'questions.json': questions },
-        memoryMiB,
+        memoryMiB: memory(),
         kho,
-        timeoutMs: verifyTimeout(pattern + info.size),
+        timeoutMs: verifyTimeout(pattern + size),
         keep: options.keep ?? false,
         signal,
         onEvent: async (event, share) => {
@@ -86,7 +108,17 @@ export async function verify(options: VerifyOptions, context: Context): Promise<
   const steps: Step[] = [
     ...setupPlan.steps,
     {
-      title: `what has to come out, from ${input} and a pattern of ${bytes(patternBytes)}`,
+      title: `input: ${input || "the machine's package index"}`,
+      run: async () => {
+        if (input) return bytes(size)
+        input = await defaultInput(context)
+        size = await sizeOf(input)
+        requireHostMemory(memory())
+        return `${input}, ${bytes(size)}`
+      },
+    },
+    {
+      title: `what has to come out, from the input and a pattern of ${bytes(patternBytes)}`,
       run: async () => {
         setup = setupPlan.result()
         wanted = await expect(input, patternBytes, seed)
@@ -127,6 +159,12 @@ export async function verify(options: VerifyOptions, context: Context): Promise<
   if (ok) return ExitCode.ok
   const failed = [real, control].find(({ outcome }) => outcome.result.outcome !== 'done')
   return failed ? exitCodeOfResult(failed.outcome.result) : ExitCode.failed
+}
+
+async function sizeOf(path: string): Promise<number> {
+  const info = await stat(path).catch(() => undefined)
+  if (!info?.isFile()) throw new UsageError({ expected: '--input to name a file', found: info ? `something else at ${path}` : `nothing at ${path}` })
+  return info.size
 }
 
 function requireHostMemory(memoryMiB: number): void {

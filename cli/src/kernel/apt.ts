@@ -3,9 +3,10 @@
 // apt: a list, a state and a cache of its own, with the mirror read out of the sources that
 // the machine has. No mirror is named here.
 
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { AptSource } from '../../../qemu/src/images/apt.js'
-import type { Command } from '../command.js'
+import { findDebianSource, type AptSource } from '../../../qemu/src/images/apt.js'
+import { runCommand, type Command } from '../command.js'
 
 const DEFAULT_KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
 
@@ -30,6 +31,8 @@ export function aptOptions(dir: string): string[] {
     '-oAPT::Get::List-Cleanup=false',
     '-oAcquire::Retries=3',
     '-oAcquire::Languages=none',
+    // Some machines keep their lists compressed; ours are read as they are.
+    '-oAcquire::GzipIndexes=false',
   ]
 }
 
@@ -56,4 +59,17 @@ export function chooseRevision(available: readonly string[], pinned: string, ser
   if (available.includes(pinned)) return { version: pinned, pinned: true }
   const later = available.find((version) => version.startsWith(`${series}.`) || version.startsWith(`${series}-`))
   return later === undefined ? undefined : { version: later, pinned: false }
+}
+
+/** Makes the folders that apt wants and the list of our own. */
+export async function prepareApt(dir: string, mirror: Pick<AptSource, 'uri' | 'signedBy'>, suite: string): Promise<void> {
+  for (const name of ['lists/partial', 'cache/archives/partial']) await mkdir(join(dir, name), { recursive: true })
+  await writeFile(join(dir, 'sources.list'), formatAptList(mirror, suite))
+}
+
+/** The index of all packages of the machine's own release, into `dir`/lists. */
+export async function fetchIndex(dir: string, signal: AbortSignal): Promise<void> {
+  const mirror = await findDebianSource()
+  await prepareApt(dir, mirror, mirror.suite)
+  await runCommand(aptUpdate(dir), { signal })
 }

@@ -16,7 +16,7 @@ import { archFacts, crossPrefix, type Arch } from './arch.js'
 import type { KernelBase } from './base.js'
 import { configCommands, readFragments, requireSymbols, type Flavor } from './config.js'
 import { chooseRoad, describeRoad, fetchSource, predictSource, type KernelSource } from './source.js'
-import { prepareTree, treeDir, treeKey } from './tree.js'
+import { prepareTree, stampedKey, treeDir, treeKey } from './tree.js'
 
 /** A kernel that was built. What `kmho kernel build --json` prints. */
 export interface Kernel {
@@ -117,10 +117,9 @@ export function kernelPlaces(cache: CacheDirs, options: Pick<KernelOptions, 'arc
   return { tree: options.flavor === 'stock' ? source.dir : treeDir(cache, source), objects: objectsDir(cache, options, source) }
 }
 
-async function kernelName(options: KernelOptions, source: KernelSource): Promise<string> {
+async function kernelName(options: KernelOptions, tree: string): Promise<string> {
   const { texts } = await readFragments(options.dirs.config, options.arch, options.flavor)
   const compiler = await runCommand({ file: compilerOf(options.arch), args: ['--version'] }, { signal: options.signal })
-  const tree = await treeKey(source, options.dirs, options.flavor === 'stock')
   const key = sha256Text(PIPELINE, tree, options.arch, options.flavor, compiler.stdout.split('\n')[0] ?? '', ...texts)
   return `${options.arch}-${options.flavor}-${key.slice(0, 16)}`
 }
@@ -149,7 +148,7 @@ export async function planKernel(options: KernelOptions): Promise<KernelPlan> {
   const road = await chooseRoad(options)
   const predicted = await predictSource(road, base, cache)
   const stock = flavor === 'stock'
-  const ready = predicted && (await readKernel(cache, await kernelName(options, predicted).catch(() => '')))
+  const ready = predicted && (await readKernel(cache, await kernelName(options, await treeKey(predicted, dirs, stock)).catch(() => '')))
   const cached = ready ? `in the cache, ${ready.image}` : undefined
 
   // Until the sources are here the places are a forecast, which --dry-run shows.
@@ -157,6 +156,7 @@ export async function planKernel(options: KernelOptions): Promise<KernelPlan> {
   let tree = stock ? source.dir : treeDir(cache, source)
   let objects = objectsDir(cache, options, source)
   let done = ready
+  let builtKey = ''
   const make = (target: string, localversion?: string): Command => {
     const command = makeCommand({ arch, tree, objects, cache, ...(localversion ? { localversion } : {}), ...(options.jobs ? { jobs: options.jobs } : {}) })
     return { ...command, args: [...command.args, target] }
@@ -189,7 +189,8 @@ export async function planKernel(options: KernelOptions): Promise<KernelPlan> {
       title: stock ? 'kernel tree: the sources as they are' : 'kernel tree: patches without fuzz, overlay',
       ...skip,
       run: async () => {
-        const { changed } = await prepareTree({ source, dirs, cache, stock, signal })
+        const { key, changed } = await prepareTree({ source, dirs, cache, stock, signal })
+        builtKey = key
         return stock ? undefined : `${changed} files changed`
       },
     },
@@ -244,7 +245,10 @@ export async function planKernel(options: KernelOptions): Promise<KernelPlan> {
         await locked(async () => {
           await runCommand({ ...command, args: [...command.args, `INSTALL_HDR_PATH=${join(staging, 'headers')}`] }, { signal, onLine: (line) => context.ui.verbose(line) })
         }, context)
-        const name = await kernelName(options, source)
+        if (!stock && (await stampedKey(tree)) !== builtKey) {
+          throw new MachineryError({ expected: 'kernel/ to stay as it was while it was being built', found: 'another build with other contents', mend: 'run the command again' })
+        }
+        const name = await kernelName(options, builtKey)
         const [first = '', next = ''] = await Promise.all(['release', 'release-next'].map((file) => readFile(join(staging, file), 'utf8')))
         const kernel: Omit<Kernel, 'image' | 'config' | 'headers' | 'systemMap' | 'successor'> & { successor: { release: string } } = { arch, flavor, release: first, successor: { release: next }, source: source.description, vmlinux: join(objects, 'vmlinux'), warnings }
         await writeWhole(join(staging, 'kernel.json'), JSON.stringify(kernel, null, 2))

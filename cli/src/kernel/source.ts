@@ -16,7 +16,7 @@ import { CommandError, formatCommand, runCommand, type Command } from '../comman
 import { InterruptedError, MachineryError, UsageError } from '../errors.js'
 import type { CacheDirs } from '../paths.js'
 import type { StepContext } from '../runner.js'
-import { aptDownload, aptUpdate, aptVersions, chooseRevision, formatAptList, isDebian, parseMadison } from './apt.js'
+import { aptDownload, aptUpdate, aptVersions, chooseRevision, isDebian, parseMadison, prepareApt } from './apt.js'
 import { upstreamPaths, type KernelBase } from './base.js'
 
 /** A pristine tree in the cache. */
@@ -149,8 +149,7 @@ async function fromDebian(options: SourceOptions, context: StepContext): Promise
   const work = join(cache.tmp, `apt-${process.pid}`)
   await rm(work, { recursive: true, force: true })
   try {
-    for (const dir of ['lists/partial', 'cache/archives/partial']) await mkdir(join(work, dir), { recursive: true })
-    await writeFile(join(work, 'sources.list'), formatAptList(mirror, base.suite))
+    await prepareApt(work, mirror, base.suite)
     context.progress.update(0, undefined, `asking for ${base.suite}`)
     await runCommand(aptUpdate(work), { signal })
     const available = parseMadison((await runCommand(aptVersions(work, base.package), { signal })).stdout)

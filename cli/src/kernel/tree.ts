@@ -95,6 +95,11 @@ async function readStamp(dir: string): Promise<Stamp | undefined> {
   return text === undefined ? undefined : (JSON.parse(text) as Stamp)
 }
 
+/** The key of what a tree holds now; undefined while it is being changed. */
+export async function stampedKey(dir: string): Promise<string | undefined> {
+  return (await readStamp(dir))?.key
+}
+
 /** Gives `to` the contents of `from` unless it has them; through a rename, as `to` may be a hard link into the base. */
 async function putFile(from: string, to: string): Promise<boolean> {
   const data = await readFile(from)

@@ -1,0 +1,25 @@
+#!/usr/bin/env node
+// SPDX-License-Identifier: MIT
+// `npm test`: all the set-up, then every step of the pipeline. Later steps run although an
+// earlier one failed, so that one run tells everything; only an interrupt ends it early.
+
+import { bootstrap, INTERRUPTED } from './bootstrap.mjs'
+
+async function all() {
+  const ready = await bootstrap()
+  if (ready !== 0) return ready
+  const { add, finish, tally } = await import('./lib.mjs')
+  let total = tally(0)
+  for (const [file, name] of [['doctor', 'doctor'], ['lint', 'lint'], ['addon', 'addon'], ['unit', 'unit'], ['kernels', 'kernels'], ['guests', 'guests'], ['survival', 'survival']]) {
+    const step = await import(`./${file}.mjs`)
+    const start = Date.now()
+    const result = await step[name]()
+    total = add(total, result)
+    process.stderr.write(`${name}: ${Math.round((Date.now() - start) / 1000)} s\n`)
+    if (result.code === INTERRUPTED) break
+  }
+  finish(total)
+  return process.exitCode
+}
+
+process.exitCode = await all()
