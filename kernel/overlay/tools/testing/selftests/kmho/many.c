@@ -80,13 +80,14 @@ static void ranges_give(void *arg)
 	kt_fill(base, 2 * (nr - 1), 1, SEED);
 }
 
-static void many_ranges(void)
+/* Hands over and takes over @nr ranges; returns how long the takeover took */
+static __u64 take_ranges(unsigned long nr)
 {
-	unsigned long base = kt_addr(0), i, nr = 65536;
+	unsigned long base = kt_addr(0), i;
 	struct kmho_range_takeover *r = calloc(nr, sizeof(*r));
 	struct kmho_op_takeover op = { kt_key(0), nr, r };
 	struct kmho_record_info info;
-	__u64 start;
+	__u64 ns;
 
 	must(r && kt_max_ranges() >= nr);
 	kt_run(ranges_give, (void *)nr);
@@ -98,15 +99,26 @@ static void many_ranges(void)
 		r[i] = (struct kmho_range_takeover){
 			base + 2 * i * kt_page, { kt_page }, base + i * kt_page
 		};
-	start = kt_now_ns();
+	ns = kt_now_ns();
 	must(!kmho(KMHO_TAKEOVER, &op));
-	printf("# %lu ranges taken over in %llu ms\n", nr,
-	       (unsigned long long)(kt_now_ns() - start) / 1000000);
+	ns = kt_now_ns() - ns;
+	printf("# %lu ranges taken over in %llu ms\n", nr, (unsigned long long)ns / 1000000);
 	for (i = 0; i < nr; i += 8)
 		must(kt_same_from(base, i, 1, SEED, 2 * i));
 	must(kt_same_from(base, nr - 1, 1, SEED, 2 * (nr - 1)));
 	must(kt_held_pages(base, nr) == nr / 8 + 1);
 	must(!kt_exists(kt_key(0)));
+	kt_unmap(base, nr);
+	free(r);
+	return ns;
+}
+
+static void many_ranges(void)
+{
+	__u64 few = take_ranges(4096), many = take_ranges(65536);
+
+	/* 16 times as many; with their square it would be 256 times as long */
+	must(many < 64 * few + 1000000000);
 }
 
 /* ---- threads ---- */

@@ -1,0 +1,633 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Every allocation of every opcode fails once: the first, then the second, and
+ * so on until none is left to fail (Documentation/fault-injection, fail-nth).
+ * After each failure everything is as it was, and the same call made again
+ * works and loses no byte.
+ *
+ * Injection only makes allocations fail that are made by this process while it
+ * is armed; those that the kernel makes on its behalf elsewhere are not tested.
+ */
+#include "kmho_test.h"
+
+#define SEED(place)	(0xfa11ULL + (place))
+#define MAX_N		20000
+
+enum { SMALL, HUGE, RANGES, TO = 64 };
+
+#define NR_SMALL	256
+#define NR_RANGES	40
+
+struct progress {
+	unsigned long failed;
+	unsigned long survived;
+	bool done;
+};
+
+static struct progress *progress;
+
+static void setup(void)
+{
+	static const char * const settings[][2] = {
+		{ "failslab/ignore-gfp-wait", "N" },
+		{ "failslab/cache-filter", "N" },
+		{ "failslab/verbose", "0" },
+		{ "fail_page_alloc/ignore-gfp-wait", "N" },
+		{ "fail_page_alloc/ignore-gfp-highmem", "N" },
+		{ "fail_page_alloc/min-order", "0" },
+		{ "fail_page_alloc/verbose", "0" },
+	};
+	unsigned int i, failed = 0;
+	char path[128];
+
+	if (access("/proc/self/fail-nth", W_OK))
+		kt_skip("this kernel has no fault injection (CONFIG_FAULT_INJECTION)");
+	for (i = 0; i < ARRAY_SIZE(settings); i++) {
+		snprintf(path, sizeof(path), "/sys/kernel/debug/%s", settings[i][0]);
+		failed += !kt_write_file(path, settings[i][1]);
+	}
+	if (failed == ARRAY_SIZE(settings))
+		kt_skip("neither failslab nor fail_page_alloc in debugfs");
+	progress = mmap(NULL, sizeof(*progress), PROT_READ | PROT_WRITE,
+			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	must(progress != MAP_FAILED);
+}
+
+static int nth_fd(void)
+{
+	int fd = open("/proc/thread-self/fail-nth", O_RDWR);
+
+	must(fd >= 0);
+	return fd;
+}
+
+/*
+ * Makes the call with its @n-th allocation failing; *@hit tells whether it
+ * has that many.
+ */
+static int call_failing(int (*call)(void), unsigned int n, bool *hit)
+{
+	char text[16];
+	int fd = nth_fd(), ret, err;
+	ssize_t len = snprintf(text, sizeof(text), "%u", n);
+
+	must(pwrite(fd, text, len, 0) == len);
+	ret = call();
+	err = errno;
+	memset(text, 0, sizeof(text));
+	must(pread(fd, text, sizeof(text) - 1, 0) > 0);
+	*hit = !atoi(text);
+	must(pwrite(fd, "0", 1, 0) == 1);
+	close(fd);
+	errno = err;
+	return ret;
+}
+
+struct subject {
+	void (*prepare)(void);
+	int (*call)(void);
+	/* after a call that worked, the one with a failure in it or not */
+	void (*verify)(void);
+};
+
+static const struct subject *subject;
+
+static void one_failure(void *arg)
+{
+	unsigned long n = (unsigned long)arg;
+	struct kt_snapshot snap;
+	bool hit;
+	int ret;
+
+	subject->prepare();
+	kt_snap(&snap);
+	ret = call_failing(subject->call, n, &hit);
+	if (!ret) {
+		subject->verify();
+		if (hit)
+			progress->survived++;
+		else
+			progress->done = true;
+		return;
+	}
+	if (!hit || (errno != ENOMEM && errno != EFAULT)) {
+		printf("# allocation %lu: errno %d, %s\n", n, errno,
+		       hit ? "failed" : "not reached");
+		must(false);
+	}
+	must(kt_unchanged(&snap));
+	progress->failed++;
+	/* straight afterwards, the right call works */
+	must(!subject->call());
+	subject->verify();
+}
+
+static void every_failure(const struct subject *s)
+{
+	unsigned long n;
+
+	setup();
+	subject = s;
+	for (n = 1; n < MAX_N && !progress->done; n++) {
+		kt_run(one_failure, (void *)n);
+		kt_drop_all();
+	}
+	printf("# %lu allocations: the call failed for %lu, went on without %lu\n", n - 2,
+	       progress->failed, progress->survived);
+	must(progress->done);
+}
+
+/* ---- memory of several shapes, in many ranges ---- */
+
+static unsigned long huge_nr(void)
+{
+	unsigned long size = kt_pmd_size();
+
+	return size ? size / kt_page : 16;
+}
+
+static void map_all(void)
+{
+	unsigned long i;
+
+	kt_map(kt_addr(SMALL), NR_SMALL);
+	for (i = 0; i < NR_SMALL; i++) {
+		if (i % 8 < 5)
+			kt_fill(kt_addr(SMALL), i, 1, SEED(SMALL));
+	}
+	if (kt_have_swap())
+		madvise(kt_ptr(kt_addr(SMALL)), NR_SMALL / 4 * kt_page, MADV_PAGEOUT);
+	if (kt_pmd_size())
+		kt_map_thp(kt_addr(HUGE), huge_nr() * kt_page);
+	else
+		kt_map(kt_addr(HUGE), huge_nr());
+	kt_fill(kt_addr(HUGE), 0, huge_nr(), SEED(HUGE));
+	kt_map(kt_addr(RANGES), 2 * NR_RANGES);
+	kt_fill(kt_addr(RANGES), 0, 2 * NR_RANGES, SEED(RANGES));
+	must(!mprotect(kt_ptr(kt_addr(SMALL) + 32 * kt_page), 32 * kt_page, PROT_READ));
+}
+
+static void all_ranges(struct kmho_range_handover *r)
+{
+	unsigned long i;
+
+	r[0] = (struct kmho_range_handover){ kt_addr(SMALL), NR_SMALL * kt_page };
+	r[1] = (struct kmho_range_handover){ kt_addr(HUGE), huge_nr() * kt_page };
+	for (i = 0; i < NR_RANGES; i++)
+		r[2 + i] = (struct kmho_range_handover){
+			kt_addr(RANGES) + 2 * i * kt_page, kt_page
+		};
+}
+
+static int hand_over_all(void)
+{
+	struct kmho_range_handover r[NR_RANGES + 2];
+	struct kmho_op_handover op = { kt_key(0), NR_RANGES + 2, r };
+
+	all_ranges(r);
+	return kmho(KMHO_HANDOVER, &op);
+}
+
+/* What lies @to higher than where it was handed over is all of it */
+static void check_all(unsigned long to)
+{
+	unsigned long i;
+
+	for (i = 0; i < NR_SMALL; i++) {
+		if (i % 8 < 5)
+			must(kt_same(kt_addr(SMALL) + to, i, 1, SEED(SMALL)));
+		else
+			must(!kt_held_pages(kt_addr(SMALL) + to + i * kt_page, 1));
+	}
+	must(kt_same(kt_addr(HUGE) + to, 0, huge_nr(), SEED(HUGE)));
+	for (i = 0; i < NR_RANGES; i++)
+		must(kt_same(kt_addr(RANGES) + to, 2 * i, 1, SEED(RANGES)));
+}
+
+static unsigned long to_offset(void)
+{
+	return kt_addr(TO) - kt_addr(0);
+}
+
+static int take_over_all(bool moved)
+{
+	struct kmho_range_handover h[NR_RANGES + 2];
+	struct kmho_range_takeover r[NR_RANGES + 2];
+	struct kmho_op_takeover op = { kt_key(0), NR_RANGES + 2, r };
+	unsigned long i;
+
+	all_ranges(h);
+	for (i = 0; i < NR_RANGES + 2; i++)
+		r[i] = (struct kmho_range_takeover){
+			h[i].base, { h[i].length }, h[i].base + (moved ? to_offset() : 0)
+		};
+	return kmho(KMHO_TAKEOVER, &op);
+}
+
+/* ---- HANDOVER ---- */
+
+static void verify_handover(void)
+{
+	struct kmho_record_info info;
+
+	must(!kt_info(kt_key(0), &info));
+	must(info.state == KMHO_STATE_LIVE && info.nr_ranges >= NR_RANGES + 2);
+	check_all(0);
+	/* it is a live one, and can be undone */
+	kt_fill(kt_addr(RANGES), 0, 2 * NR_RANGES, SEED(RANGES));
+	must(!kt_drop(kt_key(0)));
+	check_all(0);
+	must(!munmap(kt_ptr(kt_addr(SMALL)), NR_SMALL * kt_page));
+}
+
+static void handover(void)
+{
+	static const struct subject s = { map_all, hand_over_all, verify_handover };
+
+	every_failure(&s);
+}
+
+/* One record is there already, and must not suffer */
+static void map_second(void)
+{
+	map_all();
+	kt_map(kt_addr(9), 64);
+	kt_fill(kt_addr(9), 0, 64, SEED(9));
+	must(!kt_handover(kt_key(9), kt_addr(9), 64));
+}
+
+static void verify_second(void)
+{
+	verify_handover();
+	must(kt_same(kt_addr(9), 0, 64, SEED(9)));
+	must(!kt_drop(kt_key(9)));
+	kt_unmap(kt_addr(9), 64);
+}
+
+static void handover_second(void)
+{
+	static const struct subject s = { map_second, hand_over_all, verify_second };
+
+	every_failure(&s);
+}
+
+/* ---- TAKEOVER ---- */
+
+static void do_give_all(void *arg)
+{
+	must(!arg);
+	map_all();
+	must(!hand_over_all());
+}
+
+static void give_all(void)
+{
+	kt_run(do_give_all, NULL);
+}
+
+static int take_back(void)
+{
+	return take_over_all(false);
+}
+
+static void verify_back(void)
+{
+	check_all(0);
+	must(kt_perms(kt_addr(SMALL), "rw-p"));
+	must(kt_perms(kt_addr(SMALL) + 40 * kt_page, "r--p"));
+	must(!kt_exists(kt_key(0)));
+}
+
+static void takeover(void)
+{
+	static const struct subject s = { give_all, take_back, verify_back };
+
+	every_failure(&s);
+}
+
+static int take_chosen(void)
+{
+	struct kmho_range_takeover r[2] = {
+		{ kt_addr(SMALL), { NR_SMALL * kt_page }, 0 },
+		{ kt_addr(HUGE), { huge_nr() * kt_page }, 0 },
+	};
+	struct kmho_op_takeover op = { kt_key(0), 2, r };
+
+	return kmho(KMHO_TAKEOVER, &op);
+}
+
+static void verify_chosen(void)
+{
+	struct kmho_record_info info;
+
+	must(!kt_info(kt_key(0), &info));
+	must(info.bytes == NR_RANGES * kt_page && info.present == NR_RANGES * kt_page);
+}
+
+/* A part, and to where the kernel likes */
+static void takeover_part(void)
+{
+	static const struct subject s = { give_all, take_chosen, verify_chosen };
+
+	every_failure(&s);
+}
+
+static void give_and_map(void)
+{
+	give_all();
+	kt_map(kt_addr(SMALL) + to_offset(), NR_SMALL);
+	kt_map(kt_addr(HUGE) + to_offset(), huge_nr());
+	kt_map(kt_addr(RANGES) + to_offset(), 2 * NR_RANGES);
+	kt_fill(kt_addr(RANGES) + to_offset(), 0, 2 * NR_RANGES, 77);
+}
+
+static int take_into(void)
+{
+	return take_over_all(true);
+}
+
+static void verify_into(void)
+{
+	unsigned long i;
+
+	check_all(to_offset());
+	for (i = 0; i < NR_RANGES; i++)
+		must(kt_same(kt_addr(RANGES) + to_offset(), 2 * i + 1, 1, 77));
+	must(kt_perms(kt_addr(SMALL) + to_offset() + 40 * kt_page, "rw-p"));
+}
+
+static void takeover_into(void)
+{
+	static const struct subject s = { give_and_map, take_into, verify_into };
+
+	every_failure(&s);
+}
+
+/* ---- after a kexec: what came with it is there once, so nothing is given again ---- */
+
+static int take_key(unsigned long key, bool chosen)
+{
+	unsigned long remap = chosen ? 0 : kt_addr(HUGE);
+	int ret = kt_takeover_to(key, kt_addr(HUGE), huge_nr(), &remap);
+
+	if (!ret)
+		must(kt_same_from(remap, 0, huge_nr(), SEED(HUGE), 0));
+	return ret;
+}
+
+static int take_incoming_back(void)
+{
+	return take_back();
+}
+
+static int take_incoming_key(void)
+{
+	return take_key(kt_key(1), false);
+}
+
+static int take_incoming_chosen(void)
+{
+	return take_key(kt_key(2), true);
+}
+
+/* Fails again and again, until it works */
+static void until_it_works(int (*call)(void))
+{
+	struct kt_snapshot snap;
+	unsigned long n;
+	bool hit;
+
+	setup();
+	for (n = 1; n < MAX_N; n++) {
+		kt_snap(&snap);
+		if (!call_failing(call, n, &hit))
+			break;
+		must(hit && (errno == ENOMEM || errno == EFAULT));
+		must(kt_unchanged(&snap));
+	}
+	printf("# failed %lu times, then worked%s\n", n - 1, hit ? " without an allocation" : "");
+	must(n < MAX_N);
+}
+
+static void incoming_before(void)
+{
+	setup();
+	do_give_all(NULL);
+}
+
+static void incoming_after(void)
+{
+	until_it_works(take_incoming_back);
+	verify_back();
+}
+
+static void do_give_huge(void *arg)
+{
+	kt_map(kt_addr(HUGE), huge_nr());
+	kt_fill(kt_addr(HUGE), 0, huge_nr(), SEED(HUGE));
+	must(!kt_handover((unsigned long)arg, kt_addr(HUGE), huge_nr()));
+}
+
+static void incoming_key_before(void)
+{
+	setup();
+	do_give_huge((void *)kt_key(1));
+}
+
+static void incoming_key_after(void)
+{
+	until_it_works(take_incoming_key);
+	must(!kt_exists(kt_key(1)));
+}
+
+static void incoming_chosen_before(void)
+{
+	setup();
+	do_give_huge((void *)kt_key(2));
+}
+
+static void incoming_chosen_after(void)
+{
+	until_it_works(take_incoming_chosen);
+	must(!kt_exists(kt_key(2)));
+}
+
+/* ---- QUERY, DROP, and what else there is ---- */
+
+static void prepare_live(void)
+{
+	map_all();
+	must(!hand_over_all());
+	/* something that QUERY and DROP may have to look at */
+	kt_fill(kt_addr(RANGES), 0, 2 * NR_RANGES, SEED(RANGES));
+	kt_fill(kt_addr(SMALL), 0, 1, SEED(SMALL));
+}
+
+static int query(void)
+{
+	struct kmho_record_info info[4];
+	struct kmho_range_info ranges[NR_RANGES + 8];
+	struct kmho_op_query op = {
+		.size = sizeof(op),
+		.flags = KMHO_QUERY_KEY,
+		.key = kt_key(0),
+		.uid = KMHO_UID_SELF,
+		.nr_records = ARRAY_SIZE(info),
+		.records = (unsigned long)info,
+		.nr_ranges = ARRAY_SIZE(ranges),
+		.ranges = (unsigned long)ranges,
+	};
+
+	if (kmho(KMHO_QUERY, &op))
+		return -1;
+	must(op.nr_records == 1 && op.nr_ranges >= NR_RANGES + 2);
+	op.flags = 0;
+	op.nr_ranges = 0;
+	return kmho(KMHO_QUERY, &op);
+}
+
+static void verify_query(void)
+{
+	check_all(0);
+}
+
+static void verify_query_held(void)
+{
+	must(kt_exists(kt_key(0)));
+	must(!take_back());
+	verify_back();
+}
+
+static void query_live(void)
+{
+	static const struct subject s = { prepare_live, query, verify_query };
+
+	every_failure(&s);
+}
+
+static void query_held(void)
+{
+	static const struct subject s = { give_all, query, verify_query_held };
+
+	every_failure(&s);
+}
+
+static int drop(void)
+{
+	return kt_drop(kt_key(0));
+}
+
+static void verify_drop(void)
+{
+	must(!kt_exists(kt_key(0)));
+	check_all(0);
+	must(!munmap(kt_ptr(kt_addr(HUGE)), huge_nr() * kt_page));
+}
+
+static void verify_drop_held(void)
+{
+	must(!kt_exists(kt_key(0)));
+}
+
+static void drop_live(void)
+{
+	static const struct subject s = { prepare_live, drop, verify_drop };
+
+	every_failure(&s);
+}
+
+static void drop_held(void)
+{
+	static const struct subject s = { give_all, drop, verify_drop_held };
+
+	every_failure(&s);
+}
+
+static int freeze(void)
+{
+	struct kmho_op_drop op = { .size = sizeof(op), .key = kt_key(0), .uid = KMHO_UID_SELF };
+
+	return kmho(KMHO_FREEZE, &op);
+}
+
+static void verify_freeze(void)
+{
+	struct kmho_record_info info;
+
+	must(!kt_info(kt_key(0), &info));
+	must(info.state == KMHO_STATE_HELD);
+	/* what is written now goes to copies of the process's own */
+	kt_fill(kt_addr(HUGE), 0, 16, 666);
+	must(kt_same(kt_addr(HUGE), 16, huge_nr() - 16, SEED(HUGE)));
+}
+
+static void freeze_live(void)
+{
+	static const struct subject s = { prepare_live, freeze, verify_freeze };
+
+	if (!kt_has(KMHO_FREEZE)) {
+		must_fail(EINVAL, freeze());
+		kt_skip("this kernel has no KMHO_FREEZE; it answers EINVAL");
+	}
+	every_failure(&s);
+}
+
+static int give_away(void)
+{
+	return kt_chown(kt_key(0), geteuid(), KT_USER);
+}
+
+static void verify_chown(void)
+{
+	struct kmho_record_info info;
+
+	must(!kt_exists(kt_key(0)));
+	must(!kt_info_of(kt_key(0), KT_USER, &info));
+	must(!kt_drop_of(kt_key(0), KT_USER));
+}
+
+static void chown_held(void)
+{
+	static const struct subject s = { give_all, give_away, verify_chown };
+
+	if (!kt_has(KMHO_CHOWN)) {
+		must_fail(EINVAL, give_away());
+		kt_skip("this kernel has no KMHO_CHOWN; it answers EINVAL");
+	}
+	every_failure(&s);
+}
+
+static const struct kt_case cases[] = {
+	{ "HANDOVER", .now = handover },
+	{ "HANDOVER beside another record", .now = handover_second },
+	{ "TAKEOVER", .now = takeover },
+	{ "TAKEOVER of a part, to where the kernel likes", .now = takeover_part },
+	{ "TAKEOVER into mappings of the caller", .now = takeover_into },
+	{ "QUERY of a live record", .now = query_live },
+	{ "QUERY of a dead process's record", .now = query_held },
+	{ "DROP of a live record", .now = drop_live },
+	{ "DROP of a dead process's record", .now = drop_held },
+	{ "FREEZE", .now = freeze_live },
+	{ "CHOWN", .now = chown_held },
+	{
+		"TAKEOVER after a kexec, many ranges",
+		.before = incoming_before,
+		.after = incoming_after,
+	},
+	{
+		"TAKEOVER after a kexec, one range",
+		.before = incoming_key_before,
+		.after = incoming_key_after,
+	},
+	{
+		"TAKEOVER after a kexec, to where the kernel likes",
+		.before = incoming_chosen_before,
+		.after = incoming_chosen_after,
+	},
+};
+
+int main(int argc, char **argv)
+{
+	kt_program = 9;
+	return kt_main(argc, argv, cases, ARRAY_SIZE(cases));
+}
