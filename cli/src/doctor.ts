@@ -70,7 +70,7 @@ export function needs(host: Arch): Need[] {
   ]
 }
 
-const PATHS = [...new Set([...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/bin', '/bin'])].filter(Boolean)
+const PATHS = [...new Set([...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'])].filter(Boolean)
 
 async function isThere(path: string, mode: number): Promise<boolean> {
   return access(path, mode).then(() => true, () => false)

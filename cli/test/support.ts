@@ -58,7 +58,7 @@ export const TINY_KERNEL: Record<string, string> = {
 }
 
 /** A patch of mm/mmap.c that fits TINY_KERNEL. */
-export const FITTING_PATCH = `From: A Person
+export const FITTING_PATCH = `From: A Person <person@example.org>
 Subject: [PATCH] mm: hook
 
 Why it is so.

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+// The command line as a person calls it: exit codes, one line for what they got wrong, and
+// plans that run nothing. Each call is a process with a cache of its own.
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import { hostArch } from '../src/kernel/arch.js'
+import { rootDir } from '../src/paths.js'
+import { tempDir, TINY_KERNEL, writeTree } from './support.js'
+
+interface Answer {
+  status: number | null
+  stdout: string
+  stderr: string
+}
+
+async function kmho(t: TestContext, args: string[], env: NodeJS.ProcessEnv = {}): Promise<Answer & { cache: string }> {
+  const cache = join(await tempDir(t), 'cache')
+  const { status, stdout, stderr } = spawnSync(process.execPath, [join(rootDir(), 'cli/bin/kmho.js'), ...args], { encoding: 'utf8', env: { ...process.env, KMHO_CACHE: cache, ...env } })
+  return { status, stdout, stderr, cache }
+}
+
+const lines = (text: string): number => text.trimEnd().split('\n').length
+
+for (const [what, args, expected] of [
+  ['no command', [], /expected a command, found none/],
+  ['an unknown command', ['fly'], /unknown command 'fly'/],
+  ['an unknown option', ['verify', '--fast'], /unknown option '--fast'/],
+  ['an unknown architecture', ['kernel', 'build', '--arch', 'vax'], /expected --arch to be one of x86_64, arm64, found vax/],
+  ['an unknown flavor', ['boot', '--flavor', 'mint'], /expected --flavor to be one of default, stock, debug, found mint/],
+  ['a size that is none', ['verify', '--size', 'much'], /expected --size to be a size such as 256M or 4G, found "much"/],
+  ['more memory than there is', ['verify', '--size', '900G'], /expected \d+ MiB of free memory for the guest, found \d+ MiB; choose a smaller --size/],
+  ['an input that is not there', ['verify', '--input', '/nowhere/file'], /expected --input to name a file, found nothing at \/nowhere\/file/],
+  ['an input that is a folder', ['verify', '--input', '/'], /expected --input to name a file, found something else at \//],
+  ['a source that is not there', ['kernel', 'build', '--source', '/nowhere/linux.tar.xz'], /expected --source to name a tarball or a folder, found nothing at/],
+  ['a source that is no kernel', ['kernel', 'build', '--source', '/usr/bin'], /expected the sources of Linux in \/usr\/bin, found no Makefile and Kconfig/],
+  ['run without a command', ['run'], /expected a command after `kmho run --`, found none/],
+  ['a scenario that is not there', ['test', 'nonesuch'], /expected one of .*kunit.*, found nonesuch/],
+  ['a job count that is none', ['kernel', 'build', '--jobs', 'all'], /expected a whole number above 0/],
+] as const) {
+  test(`${what} is one line and exit code 2`, async (t) => {
+    const { status, stdout, stderr } = await kmho(t, [...args])
+    assert.match(stderr, expected)
+    assert.equal(lines(stderr.replace(/^failed .*\n/m, '')), 1, stderr)
+    assert.equal(status, 2)
+    assert.equal(stdout, '')
+  })
+}
+
+test('a truncated tarball is one line and exit code 2, and no tree is left behind', async (t) => {
+  const dir = await tempDir(t)
+  const tarball = join(dir, 'linux-7.3.4.tar.xz')
+  await writeFile(tarball, Buffer.from('fd377a585a000004e6d6b446', 'hex'))
+  const { status, stderr, cache } = await kmho(t, ['--quiet', 'kernel', 'build', '--source', tarball])
+  assert.equal(status, 2)
+  assert.equal(lines(stderr), 1)
+  assert.match(stderr, /expected a whole tarball of the kernel sources/)
+  assert.equal(existsSync(join(cache, 'trees')), false)
+})
+
+test('a base that the patches do not fit is one line that names patch, file and hunk', async (t) => {
+  const tree = await writeTree(join(await tempDir(t), 'linux'), { ...TINY_KERNEL, 'mm/gup.c': 'int other;\n', 'mm/internal.h': '\n' })
+  const { status, stderr } = await kmho(t, ['--quiet', 'kernel', 'build', '--source', tree])
+  assert.equal(status, 2)
+  assert.equal(lines(stderr), 1)
+  assert.match(stderr, /expected 0001-.*\.patch to apply without fuzz to .*, found hunk 1 rejected in mm\/gup\.c at line \d+; the patches do not fit this base/)
+})
+
+test('a machine without anything is told so, a line for each thing', async (t) => {
+  const { status, stdout } = await kmho(t, ['--quiet', 'doctor'], { PATH: '/nonexistent' })
+  assert.equal(status, 1)
+  for (const name of ['qemu-system-x86', 'qemu-system-arm', 'ccache', 'flex']) assert.match(stdout, new RegExp(`missing.* ${name} .*install ${name} `))
+})
+
+test('--dry-run prints the argv of every step and makes nothing', async (t) => {
+  const { status, stdout, cache } = await kmho(t, ['--dry-run', 'verify', '--arch', 'arm64', '--size', '1M'])
+  assert.equal(status, 0)
+  const arm = hostArch() === 'arm64' ? '' : ' CROSS_COMPILE=aarch64-linux-gnu-'
+  assert.ok(stdout.includes(`ARCH=arm64${arm} 'CC=ccache `), stdout)
+  assert.match(stdout, /^KBUILD_BUILD_USER=kmho .*make -C \S+ O=\S+ ARCH=arm64 .* LOCALVERSION=-kmho -j\d+ Image$/m)
+  assert.match(stdout, /LOCALVERSION=-kmho-next -j\d+ Image$/m)
+  assert.match(stdout, /merge_config\.sh -m -O \S+ \S+\.config \S+base\.config \S+arm64\.config \S+default\.config$/m)
+  assert.match(stdout, /^# control: the same with kho=off$/m)
+  assert.equal(existsSync(cache), false)
+})
+
+test('--json prints one object and nothing else', async (t) => {
+  const { status, stdout } = await kmho(t, ['--json', 'test', '--list'])
+  assert.equal(status, 0)
+  assert.equal(lines(stdout), 1)
+  const { scenarios } = JSON.parse(stdout) as { scenarios: { name: string }[] }
+  assert.ok(scenarios.some(({ name }) => name === 'talk_kexec'), 'the example of the talk is among the tests')
+})
+
+test('clean says what it would remove, and removes only from the cache', async (t) => {
+  const { status, stdout, cache } = await kmho(t, ['--dry-run', 'clean', '--all'])
+  assert.equal(status, 0)
+  for (const line of stdout.trim().split('\n')) assert.ok(line.startsWith(`rm -rf ${cache}/`), line)
+})
+
+test('help and version are no errors', async (t) => {
+  assert.equal((await kmho(t, ['--version'])).stdout, '0.1.0\n')
+  const { status, stdout } = await kmho(t, ['--help'])
+  assert.equal(status, 0)
+  for (const name of ['doctor', 'kernel', 'boot', 'shell', 'run', 'verify', 'clean', 'test']) assert.match(stdout, new RegExp(`^  ${name}\\b`, 'm'))
+})

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { GuestEvent, VmResult } from '../../../qemu/src/index.js'
+import { harnessScenarios, kunitScenario, selftestScenarios } from '../../src/scenarios/guest-tests.js'
+import type { Scenario } from '../../src/scenarios/scenario.js'
+
+const SELFTESTS = [
+  { name: 'errors', kexec: false, again: false },
+  { name: 'anon_kexec', kexec: true, again: true },
+]
+
+function result(events: GuestEvent[], outcome: VmResult['outcome'] = 'done'): VmResult {
+  return { outcome, reason: 'because', events, findings: [], allowed: [], kernels: [], console: '/c', command: 'qemu', accel: 'tcg', ms: 1 }
+}
+
+const said = (step: string, stage: number, text: string, code: number): GuestEvent[] => [
+  ...text.split('\n').map((line): GuestEvent => ({ event: 'output', at: 1, stage, step, stream: 'stdout', line, eol: true })),
+  { event: 'exit', at: 1, stage, step, code, ms: 1 },
+]
+
+function named(name: string): Scenario {
+  const found = [...selftestScenarios(SELFTESTS, '/dir'), ...harnessScenarios(), kunitScenario()].find((scenario) => scenario.name === name)
+  assert.ok(found)
+  return found
+}
+
+test('single-boot programs share a guest; one with a kexec has its own, with as many kernels as it has stages', () => {
+  assert.deepEqual(named('selftests').run.job.steps.map((step) => step.type), ['run'])
+  assert.deepEqual(named('anon_kexec').run.job.steps.map((step) => step.type), ['run', 'kexec', 'run', 'kexec', 'run'])
+  assert.equal(named('control').run.kho, 'off')
+  assert.deepEqual(named('anon_kexec').run.files, { 'selftests/anon_kexec': '/dir/anon_kexec' })
+})
+
+test('results are named by their program and stage', () => {
+  const ok = 'TAP version 13\n1..1\nok 1 a hole stays a hole'
+  const results = named('anon_kexec').judge(result([...said('anon_kexec', 1, ok, 0), ...said('anon_kexec', 2, ok, 0), ...said('anon_kexec', 3, ok, 0)]), '')
+  assert.deepEqual(results.map(({ name, status }) => `${status} ${name}`), [
+    'passed anon_kexec before: a hole stays a hole',
+    'passed anon_kexec after: a hole stays a hole',
+    'passed anon_kexec again: a hole stays a hole',
+  ])
+})
+
+test('a program that said nothing has failed, and so has one whose status contradicts its results', () => {
+  assert.deepEqual(named('selftests').judge(result(said('errors', 1, '', 139)), '').map(({ status, detail }) => [status, detail[0]]), [['failed', 'no result; exit status 139']])
+  const liar = named('selftests').judge(result(said('errors', 1, 'TAP version 13\n1..1\nok 1 x', 1)), '')
+  assert.deepEqual(liar.map(({ status }) => status), ['passed', 'failed'])
+})
+
+test('a kernel that complained fails the run although every test in it passed', () => {
+  const results = named('selftests').judge(result(said('errors', 1, 'TAP version 13\n1..1\nok 1 x', 0), 'oops'), '')
+  assert.deepEqual(results.map(({ status }) => status), ['passed', 'failed'])
+  assert.match(results[1]?.name ?? '', /the guest ended well \(oops\)/)
+})
+
+test('a program that says why it cannot run is skipped', () => {
+  const results = named('selftests').judge(result(said('errors', 1, 'TAP version 13\n1..0 # SKIP this kernel has no kmho(2)', 4)), '')
+  assert.deepEqual(results, [{ name: 'errors', status: 'skipped', detail: ['this kernel has no kmho(2)'] }])
+})
+
+test('a guest that was to fail and did not is a failure', () => {
+  assert.equal(named('harness-panic').judge(result([], 'done'), '')[0]?.status, 'failed')
+  assert.equal(named('harness-panic').judge(result([], 'panic'), '')[0]?.status, 'passed')
+})
+
+test('a console without KTAP is a failure of KUnit', () => {
+  assert.equal(named('kunit').judge(result([]), 'Linux version 7.3.4')[0]?.status, 'failed')
+})
