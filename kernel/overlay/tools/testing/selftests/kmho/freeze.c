@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * H9: FREEZE fixes a record's contents at that moment. What the process writes
+ * afterwards goes to copies of its own, and what it writes while it dies, with
+ * the record of a stopped process, does not get in.
+ *
+ * On a kernel that does not announce the opcode, EINVAL is what is tested.
+ */
+#include "kmho_test.h"
+
+#include <linux/futex.h>
+
+#define SEED(n)	(0xf4ee2eULL + (n))
+#define NR	64
+
+static int freeze_of(unsigned long key, __u32 uid)
+{
+	struct kmho_op_drop op = { .size = sizeof(op), .key = key, .uid = uid };
+
+	return kmho(KMHO_FREEZE, &op);
+}
+
+static int freeze(unsigned long key)
+{
+	return freeze_of(key, KMHO_UID_SELF);
+}
+
+static void need_freeze(void)
+{
+	struct kmho_op_drop op = { .size = sizeof(op), .key = kt_key(0), .uid = KMHO_UID_SELF };
+
+	if (kt_has(KMHO_FREEZE))
+		return;
+	must_refuse(EINVAL, kmho(KMHO_FREEZE, &op));
+	must_refuse(EINVAL, kmho(KMHO_FREEZE, NULL));
+	kt_skip("this kernel has no KMHO_FREEZE; it answers EINVAL, as it should");
+}
+
+static void must_be_frozen(unsigned long key, unsigned long present)
+{
+	struct kmho_record_info info;
+
+	must(!kt_info(key, &info));
+	must(info.state == KMHO_STATE_HELD);
+	must(info.present == present * kt_page);
+}
+
+/* Half of it present, one page of that changed since; then it is frozen */
+static void give_and_freeze(unsigned long base, unsigned long key)
+{
+	kt_map(base, NR);
+	kt_fill(base, 0, NR / 2, SEED(0));
+	must(!kt_handover(key, base, NR));
+	/* before the freeze: these count, that into a hole as well */
+	kt_fill(base, 3, 1, SEED(1));
+	kt_fill(base, NR / 2 + 3, 1, SEED(1));
+	must(!freeze(key));
+	must_be_frozen(key, NR / 2 + 1);
+}
+
+/* What give_and_freeze() froze is seen at @at */
+static void check_frozen(unsigned long at)
+{
+	must(kt_same_from(at, 0, 3, SEED(0), 0));
+	must(kt_same_from(at, 3, 1, SEED(1), 3));
+	must(kt_same_from(at, 4, NR / 2 - 4, SEED(0), 4));
+	must(!kt_held_pages(at + NR / 2 * kt_page, 3));
+	must(kt_same_from(at, NR / 2 + 3, 1, SEED(1), NR / 2 + 3));
+	must(!kt_held_pages(at + (NR / 2 + 4) * kt_page, NR / 2 - 4));
+}
+
+static void written_afterwards(void)
+{
+	unsigned long base = kt_addr(0), remap = kt_addr(1);
+
+	need_freeze();
+	give_and_freeze(base, kt_key(0));
+	kt_fill(base, 0, NR, SEED(2));
+	must(kt_same(base, 0, NR, SEED(2)));
+	must_be_frozen(kt_key(0), NR / 2 + 1);
+	/* the process that it was parted from may take it, beside its own */
+	must(!kt_takeover_to(kt_key(0), base, NR, &remap));
+	check_frozen(remap);
+	must(kt_same(base, 0, NR, SEED(2)));
+	kt_fill(remap, 0, NR, SEED(3));
+	must(kt_same(base, 0, NR, SEED(2)));
+	must(!kt_exists(kt_key(0)));
+}
+
+static void not_written_afterwards(void)
+{
+	unsigned long base = kt_addr(0), remap = kt_addr(1);
+
+	need_freeze();
+	give_and_freeze(base, kt_key(0));
+	/* the very same pages, now in both; each writes to its own */
+	must(!kt_takeover_to(kt_key(0), base, NR, &remap));
+	check_frozen(remap);
+	check_frozen(base);
+	kt_fill(remap, 0, 8, SEED(4));
+	must(kt_same(base, 0, 3, SEED(0)) && kt_same(base, 3, 1, SEED(1)));
+	kt_fill(base, 8, 8, SEED(5));
+	must(kt_same_from(remap, 8, 8, SEED(0), 8));
+	must(kt_same(remap, 0, 8, SEED(4)));
+}
+
+static void ordinary_again(void)
+{
+	unsigned long base = kt_addr(0), remap = kt_addr(1);
+
+	need_freeze();
+	give_and_freeze(base, kt_key(0));
+	/* bound no more: unmapped, discarded, and handed over under another key */
+	must(!munmap(kt_ptr(base + 10 * kt_page), 2 * kt_page));
+	must(!madvise(kt_ptr(base + 4 * kt_page), kt_page, MADV_DONTNEED));
+	must(kt_zero(base, 4, 1));
+	must(!kt_handover(kt_key(1), base, 10));
+	kt_fill(base, 5, 2, SEED(6));
+	must_refuse(EPERM, munmap(kt_ptr(base), kt_page));
+	must(!kt_takeover_to(kt_key(0), base, NR, &remap));
+	check_frozen(remap);
+	must(!kt_drop(kt_key(1)));
+	must(kt_same(base, 5, 2, SEED(6)));
+}
+
+static void frozen_protection(void)
+{
+	unsigned long base = kt_addr(0), remap = kt_addr(1);
+
+	need_freeze();
+	kt_map(base, NR);
+	kt_fill(base, 0, NR, SEED(0));
+	must(!kt_handover(kt_key(0), base, NR));
+	must(!mprotect(kt_ptr(base), 8 * kt_page, PROT_READ));
+	must(!freeze(kt_key(0)));
+	must(!mprotect(kt_ptr(base), NR * kt_page, PROT_READ | PROT_WRITE));
+	must(!mprotect(kt_ptr(base + 32 * kt_page), 8 * kt_page, PROT_NONE));
+	must(!kt_takeover_to(kt_key(0), base, NR, &remap));
+	must(kt_perms(remap, "r--p") && kt_perms(remap + 8 * kt_page, "rw-p"));
+	must(kt_perms(remap + 32 * kt_page, "rw-p"));
+	must(kt_same_from(remap, 0, NR, SEED(0), 0));
+}
+
+static void frozen_huge(void)
+{
+	unsigned long size = kt_need_thp(), base = kt_addr(0), remap = kt_addr(1);
+	unsigned long nr = 2 * size / kt_page;
+
+	need_freeze();
+	kt_map_thp(base, 2 * size);
+	kt_fill(base, 0, nr, SEED(0));
+	must(!kt_handover(kt_key(0), base, nr));
+	must(!freeze(kt_key(0)));
+	kt_fill(base, 10, 600, SEED(1));
+	must(kt_same(base, 0, 10, SEED(0)));
+	must(kt_same(base, 10, 600, SEED(1)));
+	must(!kt_takeover_to(kt_key(0), base, nr, &remap));
+	must(kt_same_from(remap, 0, nr, SEED(0), 0));
+	must(kt_same(base, 10, 600, SEED(1)));
+	must(kt_same(base, 610, nr - 610, SEED(0)));
+}
+
+static void do_give_user(void *arg)
+{
+	must(!arg);
+	kt_map(kt_addr(0), NR);
+	kt_fill(kt_addr(0), 0, NR, SEED(0));
+	must(!kt_handover(kt_key(0), kt_addr(0), NR));
+}
+
+static void do_freeze_others(void *arg)
+{
+	must(!arg);
+	must_refuse(ENOENT, freeze(kt_key(0)));
+	must_refuse(EPERM, freeze_of(kt_key(0), KT_USER));
+}
+
+static void freeze_errors(void)
+{
+	struct kmho_op_drop op = { .size = sizeof(op), .key = kt_key(0), .uid = KMHO_UID_SELF };
+
+	need_freeze();
+	kt_need_root();
+	must_refuse(ENOENT, kmho(KMHO_FREEZE, &op));
+	must_refuse(EFAULT, kmho(KMHO_FREEZE, NULL));
+	op.flags = 1;
+	must_refuse(EINVAL, kmho(KMHO_FREEZE, &op));
+	op.flags = 0;
+	op.reserved = 1;
+	must_refuse(EINVAL, kmho(KMHO_FREEZE, &op));
+	op.reserved = 0;
+	op.size = 4;
+	must_refuse(EINVAL, kmho(KMHO_FREEZE, &op));
+	/* who may drop may freeze, and nobody else */
+	kt_run_as(KT_USER, do_give_user, NULL);
+	kt_run_as(KT_OTHER, do_freeze_others, NULL);
+	must(!kt_drop_of(kt_key(0), KT_USER));
+}
+
+/* ---- a stopped process that is killed ---- */
+
+#define NR_THREADS	4
+
+/* What the kernel writes to when a thread dies, in memory that was handed over */
+struct dying {
+	struct {
+		__u32 tid;
+		__u32 mutex;
+		struct robust_list_head head;
+		struct robust_list node;
+	} thread[NR_THREADS];
+	__u32 started;
+};
+
+static struct dying *dying(void)
+{
+	return kt_ptr(kt_addr(0));
+}
+
+static void *holder(void *arg)
+{
+	unsigned long i = (unsigned long)arg;
+	struct dying *d = dying();
+	__u32 tid = gettid();
+
+	d->thread[i].tid = tid;
+	d->thread[i].mutex = tid;
+	d->thread[i].node.next = &d->thread[i].head.list;
+	d->thread[i].head.list.next = &d->thread[i].node;
+	d->thread[i].head.futex_offset = (long)&d->thread[i].mutex - (long)&d->thread[i].node;
+	d->thread[i].head.list_op_pending = NULL;
+	/* the kernel clears the first and marks the second when the thread dies */
+	syscall(__NR_set_tid_address, &d->thread[i].tid);
+	must(!syscall(__NR_set_robust_list, &d->thread[i].head, sizeof(d->thread[i].head)));
+	__atomic_add_fetch(&d->started, 1, __ATOMIC_RELEASE);
+	while (true)
+		pause();
+	return NULL;
+}
+
+/* Hands over, stops itself, and never goes on */
+static pid_t stopped_holder(void)
+{
+	pid_t pid = kt_fork();
+	pthread_t thread;
+	unsigned long i;
+
+	if (!pid) {
+		kt_map(kt_addr(0), NR);
+		kt_fill(kt_addr(0), 1, NR - 1, SEED(0));
+		must(!kt_handover(kt_key(0), kt_addr(0), NR));
+		for (i = 0; i < NR_THREADS; i++)
+			must(!pthread_create(&thread, NULL, holder, (void *)i));
+		while (__atomic_load_n(&dying()->started, __ATOMIC_ACQUIRE) < NR_THREADS)
+			usleep(1000);
+		kill(getpid(), SIGSTOP);
+		while (true)
+			pause();
+	}
+	must(waitpid(pid, NULL, WUNTRACED) == pid);
+	return pid;
+}
+
+static unsigned long marks_of_death(void)
+{
+	struct dying *d = dying();
+	unsigned long i, marks = 0;
+
+	for (i = 0; i < NR_THREADS; i++) {
+		marks += !d->thread[i].tid;
+		marks += !!(d->thread[i].mutex & FUTEX_OWNER_DIED);
+	}
+	return marks;
+}
+
+static void killed_frozen(void)
+{
+	struct dying *d = dying();
+	unsigned long i;
+	pid_t pid;
+
+	need_freeze();
+	pid = stopped_holder();
+	must(!freeze(kt_key(0)));
+	must(!kill(pid, SIGKILL));
+	must(kt_wait(pid) == 128 + SIGKILL);
+	must(!kt_takeover(kt_key(0), kt_addr(0), NR));
+	must(!marks_of_death());
+	for (i = 0; i < NR_THREADS; i++)
+		must(d->thread[i].tid > (__u32)pid && d->thread[i].mutex == d->thread[i].tid);
+	must(kt_same(kt_addr(0), 1, NR - 1, SEED(0)));
+}
+
+/* The same without: so the test above tests something */
+static void killed_live(void)
+{
+	pid_t pid = stopped_holder();
+
+	must(!kill(pid, SIGKILL));
+	must(kt_wait(pid) == 128 + SIGKILL);
+	must(!kt_takeover(kt_key(0), kt_addr(0), NR));
+	printf("# %lu marks of death\n", marks_of_death());
+	must(marks_of_death() >= NR_THREADS);
+	must(kt_same(kt_addr(0), 1, NR - 1, SEED(0)));
+}
+
+/* ---- over a kexec ---- */
+
+static void crossing_before(void)
+{
+	unsigned long base = kt_addr(0);
+
+	need_freeze();
+	give_and_freeze(base, kt_key(0));
+	kt_ready();
+	/* until the machine goes down, and none of it gets there */
+	while (true) {
+		kt_fill(base, 0, NR, SEED(7));
+		usleep(1000);
+	}
+}
+
+static void crossing_after(void)
+{
+	need_freeze();
+	must(!kt_takeover(kt_key(0), kt_addr(0), NR));
+	check_frozen(kt_addr(0));
+}
+
+static const struct kt_case cases[] = {
+	{ "what is written afterwards is the process's own", .now = written_afterwards },
+	{ "what is not written is in both", .now = not_written_afterwards },
+	{ "the memory is ordinary again", .now = ordinary_again },
+	{ "the protection is that of the freeze", .now = frozen_protection },
+	{ "huge pages", .now = frozen_huge },
+	{ "who may, and its errors", .now = freeze_errors },
+	{ "a stopped process is frozen and killed: TIDs, mutexes", .now = killed_frozen },
+	{ "without it, a dying process's writes are in the record", .now = killed_live },
+	{ "over a kexec", .before = crossing_before, .after = crossing_after },
+};
+
+int main(int argc, char **argv)
+{
+	kt_program = 10;
+	return kt_main(argc, argv, cases, ARRAY_SIZE(cases));
+}
