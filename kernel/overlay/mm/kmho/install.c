@@ -22,6 +22,7 @@
 #include <linux/pagewalk.h>
 #include <linux/rmap.h>
 #include <linux/sched/mm.h>
+#include <linux/security.h>
 #include <linux/slab.h>
 #include <linux/swap.h>
 #include <linux/uaccess.h>
@@ -254,6 +255,7 @@ static int kmho_map_area(struct kmho_target *t, const struct kmho_area_ser *area
 			      MAP_FIXED_NOREPLACE;
 	vma_flags_t vma_flags = EMPTY_VMA_FLAGS;
 	unsigned long addr, populate, prot = 0;
+	int err;
 
 	if (area->flags & KMHO_AREA_READ)
 		prot |= PROT_READ;
@@ -276,6 +278,9 @@ static int kmho_map_area(struct kmho_target *t, const struct kmho_area_ser *area
 	if (area->flags & KMHO_AREA_WIPEONFORK)
 		vma_flags_set(&vma_flags, VMA_WIPEONFORK_BIT);
 
+	err = security_mmap_file(NULL, prot, flags);
+	if (err)
+		return err;
 	addr = do_mmap(NULL, t->addr + (start - t->base), end - start, prot,
 		       flags, vma_flags, 0, &populate, NULL);
 	if (IS_ERR_VALUE(addr))
@@ -827,23 +832,6 @@ err_unmap:
 	return err;
 }
 
-/* Make room for the answers; have it mapped before the mmap lock is taken. */
-static int kmho_fault_in_answers(struct kmho_installer *in,
-				 struct kmho_range_takeover __user *uranges)
-{
-	struct kmho_target *t;
-
-	for_each_kmho_target(in, t) {
-		unsigned long __user *at = &uranges[t->index].remap_addr;
-
-		if (t->chosen &&
-		    fault_in_writeable((char __user *)at, sizeof(*at)))
-			return -EFAULT;
-	}
-
-	return 0;
-}
-
 /**
  * kmho_install - map ranges of a record into the caller's address space
  * @rec:	record without an address space; its lock is held
@@ -852,7 +840,8 @@ static int kmho_fault_in_answers(struct kmho_installer *in,
  * @uranges:	where the caller learns which addresses were chosen
  *
  * Return: 0; -ENOENT if the record does not have all of a range; -EEXIST if
- * a remap_addr is in use; -ENOMEM; -EFAULT; -EIO if KHO does not have a page.
+ * a remap_addr is in use; -ENOMEM; -EFAULT if @uranges cannot be written to
+ * without a fault; -EIO if KHO does not have a page.
  * On failure nothing is mapped and the record has all that it had.
  */
 int kmho_install(struct kmho_record *rec, struct kmho_range_takeover *ranges,
@@ -863,7 +852,6 @@ int kmho_install(struct kmho_record *rec, struct kmho_range_takeover *ranges,
 		.mm = current->mm,
 		.nr = nr,
 	};
-	unsigned int tries = 3;
 	unsigned long i;
 	int err;
 
@@ -888,17 +876,11 @@ int kmho_install(struct kmho_record *rec, struct kmho_range_takeover *ranges,
 	if (!rec->incoming)
 		lru_add_drain_all();
 
-	do {
-		err = kmho_fault_in_answers(&in, uranges);
-		if (err)
-			break;
-		err = mmap_write_lock_killable(in.mm);
-		if (err)
-			break;
+	err = mmap_write_lock_killable(in.mm);
+	if (!err) {
 		err = kmho_install_locked(&in, uranges);
 		mmap_write_unlock(in.mm);
-	} while (err == -EFAULT && --tries);
-
+	}
 	kvfree(in.deposit);
 	kvfree(in.targets);
 	return err;

@@ -203,7 +203,8 @@ struct kmho_mm {
  * @list:	all records in the order of their making, until they are freed
  * @in_mm:	in &kmho_mm.records
  * @ref:	the registry has one reference, every user of a look-up another
- * @lock:	protects all that follows
+ * @lock:	protects all that follows; with the mmap lock of @mm held for
+ *		writing beside it where a live record is completed
  * @key:	name
  * @uid:	owner
  * @user:	whose RLIMIT_MEMLOCK it counts against
@@ -277,6 +278,7 @@ void kmho_record_discard(struct kmho_record *rec);
 int kmho_record_chown(struct kmho_record *rec, kuid_t uid);
 int kmho_account(struct kmho_record *rec, long nr_pages, bool enforce);
 unsigned long kmho_record_changed(struct kmho_record *rec);
+int kmho_sync_user(kuid_t uid);
 
 int kmho_attach_mm(struct kmho_record *rec, struct mm_struct *mm,
 		   const struct kmho_range_handover *ranges, unsigned long nr);
@@ -302,5 +304,15 @@ int kmho_freeze(struct kmho_record *rec);
 /* What crosses the kexec (serial.c) */
 int kmho_serialize(void);
 void kmho_unserialize(void);
+
+#if IS_ENABLED(CONFIG_KUNIT)
+u32 kmho_root_crc(struct kmho_root_ser root);
+u32 kmho_record_crc(struct kmho_record_ser ser);
+int kmho_check_areas(const struct kmho_table *areas);
+bool kmho_extent_is_sane(const struct kmho_extent_ser *ext);
+int kmho_check_extents(struct kmho_table *extents,
+		       const struct kmho_table *areas, u64 nr_pages);
+int kmho_root_check(const struct kmho_root_ser *root, size_t size);
+#endif
 
 #endif /* _MM_KMHO_INTERNAL_H */

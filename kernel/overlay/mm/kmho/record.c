@@ -541,29 +541,93 @@ void __kmho_destroy_mm(struct mm_struct *mm)
 	mm->kmho = NULL;
 }
 
-/* Complete one record; what it has mapped waits from here on. */
-static int kmho_record_seal(struct kmho_record *rec)
+/**
+ * kmho_sync_user - count what a user's live records have grown by
+ * @uid:	the user
+ *
+ * A write to a hole of a live record never fails for RLIMIT_MEMLOCK, so it is
+ * the next handover that has to know of it.
+ *
+ * Return: 0, or a negative errno.
+ */
+int kmho_sync_user(kuid_t uid)
 {
-	struct kmho_table areas;
+	struct kmho_record *rec = NULL;
 	int err;
 
-	guard(mutex)(&rec->lock);
-	if (rec->gone || !rec->mm || rec->frozen)
-		return 0;
+	while ((rec = kmho_record_next(rec))) {
+		if (!uid_eq(rec->uid, uid))
+			continue;
 
-	kmho_table_init(&areas, sizeof(struct kmho_area_ser));
-	err = mmap_write_lock_killable(rec->mm);
+		err = mutex_lock_killable(&rec->lock);
+		if (!err) {
+			if (rec->mm && kmho_record_changed(rec)) {
+				err = mmap_write_lock_killable(rec->mm);
+				if (!err) {
+					err = kmho_sync(rec, false);
+					mmap_write_unlock(rec->mm);
+				}
+			}
+			mutex_unlock(&rec->lock);
+		}
+		if (err) {
+			kmho_record_put(rec);
+			return err;
+		}
+	}
+
+	return 0;
+}
+
+/* The address space of a live record, with a reference, or NULL */
+static struct mm_struct *kmho_record_mm(struct kmho_record *rec)
+{
+	guard(mutex)(&rec->lock);
+	if (!rec->mm || rec->frozen || rec->sealed)
+		return NULL;
+
+	mmgrab(rec->mm);
+	return rec->mm;
+}
+
+/*
+ * Complete all records of an address space at once: as soon as one is sealed,
+ * a fault may wait with the mmap lock held, so it is not to be had again.
+ *
+ * kmho_sem keeps operations away. The end of the address space does not take
+ * it, but changes a record with the mmap lock held for writing, as this does.
+ */
+static int kmho_seal_mm(struct mm_struct *mm)
+{
+	struct kmho_record *rec;
+	int err;
+
+	err = mmap_write_lock_killable(mm);
 	if (err)
 		return err;
-	err = kmho_sync(rec, false);
-	if (!err)
-		err = kmho_collect_areas(rec, &areas);
-	if (!err) {
+
+	list_for_each_entry(rec, &mm->kmho->records, in_mm) {
+		struct kmho_table areas;
+
+		if (rec->frozen)
+			continue;
+		kmho_table_init(&areas, sizeof(struct kmho_area_ser));
+		err = kmho_sync(rec, false);
+		if (!err)
+			err = kmho_collect_areas(rec, &areas);
+		if (err) {
+			pr_err("key %#llx cannot be completed: %pe\n",
+			       rec->key, ERR_PTR(err));
+			break;
+		}
 		swap(rec->areas, areas);
-		WRITE_ONCE(rec->sealed, true);
+		kmho_table_destroy(&areas);
 	}
-	mmap_write_unlock(rec->mm);
-	kmho_table_destroy(&areas);
+	if (!err)
+		list_for_each_entry(rec, &mm->kmho->records, in_mm)
+			WRITE_ONCE(rec->sealed, true);
+
+	mmap_write_unlock(mm);
 	return err;
 }
 
@@ -594,24 +658,26 @@ int kmho_seal(void)
 
 	WRITE_ONCE(kmho_sealer, current);
 	while ((rec = kmho_record_next(rec))) {
-		err = kmho_record_seal(rec);
+		struct mm_struct *mm = kmho_record_mm(rec);
+
+		if (!mm)
+			continue;
+		err = kmho_seal_mm(mm);
+		mmdrop(mm);
 		if (err) {
-			pr_err("key %#llx cannot be completed, not rebooting: %pe\n",
-			       rec->key, ERR_PTR(err));
 			kmho_record_put(rec);
 			goto err_unseal;
 		}
 	}
 
 	err = kmho_serialize();
-	if (err) {
-		pr_err("cannot describe the records, not rebooting: %pe\n",
-		       ERR_PTR(err));
+	if (err)
 		goto err_unseal;
-	}
 	return 0;
 
 err_unseal:
+	pr_err("records cannot be completed, not rebooting: %pe\n",
+	       ERR_PTR(err));
 	kmho_unseal();
 	return err;
 }

@@ -6,6 +6,7 @@
 
 #define pr_fmt(fmt) "kmho: " fmt
 
+#include <kunit/visibility.h>
 #include <linux/crc32.h>
 #include <linux/debugfs.h>
 #include <linux/init.h>
@@ -19,13 +20,13 @@
 static struct kmho_root_ser *kmho_root;
 static struct kmho_table kmho_records;
 
-static u32 kmho_root_crc(struct kmho_root_ser root)
+VISIBLE_IF_KUNIT u32 kmho_root_crc(struct kmho_root_ser root)
 {
 	root.crc = 0;
 	return crc32c(~0, &root, sizeof(root));
 }
 
-static u32 kmho_record_crc(struct kmho_record_ser ser)
+VISIBLE_IF_KUNIT u32 kmho_record_crc(struct kmho_record_ser ser)
 {
 	ser.crc = 0;
 	return crc32c(~0, &ser, sizeof(ser));
@@ -103,7 +104,7 @@ void kmho_unserialize(void)
 	kmho_root_write();
 }
 
-static int __init kmho_check_areas(const struct kmho_table *areas)
+VISIBLE_IF_KUNIT int __init kmho_check_areas(const struct kmho_table *areas)
 {
 	const struct kmho_area_ser *area;
 	struct kmho_pos pos;
@@ -122,7 +123,8 @@ static int __init kmho_check_areas(const struct kmho_table *areas)
 	return 0;
 }
 
-static bool __init kmho_extent_is_sane(const struct kmho_extent_ser *ext)
+VISIBLE_IF_KUNIT bool __init
+kmho_extent_is_sane(const struct kmho_extent_ser *ext)
 {
 	unsigned int order = kmho_extent_order(ext);
 	unsigned long nr = kmho_extent_nr(ext);
@@ -135,9 +137,9 @@ static bool __init kmho_extent_is_sane(const struct kmho_extent_ser *ext)
 }
 
 /* Both tables are sorted, so one walk over both will do. */
-static int __init kmho_check_extents(struct kmho_table *extents,
-				     const struct kmho_table *areas,
-				     u64 nr_pages)
+VISIBLE_IF_KUNIT int __init kmho_check_extents(struct kmho_table *extents,
+					       const struct kmho_table *areas,
+					       u64 nr_pages)
 {
 	const struct kmho_area_ser *area;
 	struct kmho_pos in_areas = { 0 };
@@ -248,7 +250,8 @@ static int __init kmho_record_read(const struct kmho_record_ser *ser)
 	return err;
 }
 
-static int __init kmho_root_check(const struct kmho_root_ser *root, size_t size)
+VISIBLE_IF_KUNIT int __init kmho_root_check(const struct kmho_root_ser *root,
+					    size_t size)
 {
 	if (size < sizeof(*root)) {
 		pr_err("what the last kernel left is too short: %zu bytes\n",

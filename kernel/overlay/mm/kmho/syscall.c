@@ -15,6 +15,7 @@
 #include <linux/mman.h>
 #include <linux/mmap_lock.h>
 #include <linux/nospec.h>
+#include <linux/pagemap.h>
 #include <linux/pid_namespace.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
@@ -28,6 +29,21 @@
 bool kmho_ready __read_mostly;
 
 static u64 kmho_features(void);
+
+/*
+ * Every operation goes on between these two, and touches no memory of user
+ * space meanwhile that could keep it waiting: from the moment at which a kexec
+ * is certain nobody gets in, and the kexec waits for those who are.
+ */
+static int kmho_enter(void)
+{
+	return down_read_killable(&kmho_sem);
+}
+
+static void kmho_leave(void)
+{
+	up_read(&kmho_sem);
+}
 
 static int kmho_cmp_u64(u64 a, u64 b)
 {
@@ -138,7 +154,40 @@ static int kmho_do_handover(struct kmho_record *rec,
 	if (err) {
 		kmho_let_go(rec, false);
 		kmho_record_discard(rec);
+		return err;
 	}
+
+	/* Of this the step at the kexec does only what has changed by then. */
+	kmho_table_seal(&rec->extents, false);
+	return 0;
+}
+
+static int kmho_handover_ranges(u64 key,
+				const struct kmho_range_handover *ranges,
+				unsigned long nr)
+{
+	struct kmho_record *rec;
+	int err;
+
+	if (!capable(CAP_IPC_LOCK)) {
+		err = kmho_sync_user(current_euid());
+		if (err)
+			return err;
+	}
+
+	rec = kmho_record_alloc(current_euid(), key);
+	if (!rec)
+		return -ENOMEM;
+
+	/* Nobody waits for this lock: nobody can find the record yet. */
+	mutex_lock(&rec->lock);
+	err = kmho_record_publish(rec);
+	if (!err) {
+		err = kmho_do_handover(rec, ranges, nr);
+		if (err)
+			kmho_record_unpublish(rec);
+	}
+	kmho_record_unlock(rec);
 	return err;
 }
 
@@ -146,7 +195,6 @@ static int kmho_handover(void __user *uop)
 {
 	struct kmho_range_handover *ranges;
 	struct kmho_op_handover op;
-	struct kmho_record *rec;
 	unsigned long i;
 	int err;
 
@@ -168,20 +216,11 @@ static int kmho_handover(void __user *uop)
 		if (ranges[i].base < ranges[i - 1].base + ranges[i - 1].length)
 			goto out_free;
 
-	err = -ENOMEM;
-	rec = kmho_record_alloc(current_euid(), op.key);
-	if (!rec)
+	err = kmho_enter();
+	if (err)
 		goto out_free;
-
-	/* Nobody waits for this lock: nobody can find the record yet. */
-	mutex_lock(&rec->lock);
-	err = kmho_record_publish(rec);
-	if (!err) {
-		err = kmho_do_handover(rec, ranges, op.num_ranges);
-		if (err)
-			kmho_record_unpublish(rec);
-	}
-	kmho_record_unlock(rec);
+	err = kmho_handover_ranges(op.key, ranges, op.num_ranges);
+	kmho_leave();
 out_free:
 	kvfree(ranges);
 	return err;
@@ -224,12 +263,47 @@ out_free:
 	return err;
 }
 
+static int kmho_takeover_ranges(u64 key, struct kmho_range_takeover *ranges,
+				unsigned long nr,
+				struct kmho_range_takeover __user *uranges)
+{
+	struct kmho_record *rec = kmho_record_lock(current_euid(), key);
+	int err = -EBUSY;
+
+	if (IS_ERR(rec))
+		return PTR_ERR(rec);
+	if (!rec->mm)
+		err = kmho_install(rec, ranges, nr, uranges);
+	if (!err && !rec->areas.nr_entries)
+		kmho_record_unpublish(rec);
+	kmho_record_unlock(rec);
+	return err;
+}
+
+/* Have the places of the answers mapped, so that writing them cannot wait. */
+static int kmho_fault_in_answers(const struct kmho_range_takeover *ranges,
+				 unsigned long nr,
+				 struct kmho_range_takeover __user *uranges)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr; i++) {
+		unsigned long __user *at = &uranges[i].remap_addr;
+
+		if (!ranges[i].remap_addr &&
+		    fault_in_writeable((char __user *)at, sizeof(*at)))
+			return -EFAULT;
+	}
+
+	return 0;
+}
+
 static int kmho_takeover(void __user *uop)
 {
 	struct kmho_range_takeover __user *uranges;
 	struct kmho_range_takeover *ranges;
 	struct kmho_op_takeover op;
-	struct kmho_record *rec;
+	unsigned int tries = 10;
 	int err;
 
 	if (copy_from_user(&op, uop, sizeof(op)))
@@ -242,17 +316,15 @@ static int kmho_takeover(void __user *uop)
 	if (err)
 		goto out_free;
 
-	rec = kmho_record_lock(current_euid(), op.key);
-	if (IS_ERR(rec)) {
-		err = PTR_ERR(rec);
-		goto out_free;
-	}
-	err = -EBUSY;
-	if (!rec->mm)
-		err = kmho_install(rec, ranges, op.num_ranges, uranges);
-	if (!err && !rec->areas.nr_entries)
-		kmho_record_unpublish(rec);
-	kmho_record_unlock(rec);
+	do {
+		err = kmho_enter();
+		if (err)
+			break;
+		err = kmho_takeover_ranges(op.key, ranges, op.num_ranges,
+					   uranges);
+		kmho_leave();
+	} while (err == -EFAULT && --tries &&
+		 !kmho_fault_in_answers(ranges, op.num_ranges, uranges));
 out_free:
 	kvfree(ranges);
 	return err;
@@ -290,51 +362,57 @@ static int kmho_copy_op(void *op, size_t ksize, const void __user *uop,
 	return copy_struct_from_user(op, ksize, uop, *usize);
 }
 
-/* The record that a struct kmho_op_drop names, with its lock held */
-static struct kmho_record *kmho_record_named(const void __user *uop)
+static int kmho_drop_record(struct kmho_record *rec)
 {
+	int err = kmho_let_go(rec, true);
+
+	if (!err) {
+		kmho_record_discard(rec);
+		kmho_record_unpublish(rec);
+	}
+	return err;
+}
+
+/* Do something to the record that a struct kmho_op_drop names. */
+static int kmho_with_named(const void __user *uop,
+			   int (*fn)(struct kmho_record *rec))
+{
+	struct kmho_record *rec;
 	struct kmho_op_drop op;
 	kuid_t owner;
 	u32 size;
 	int err;
 
 	err = kmho_copy_op(&op, sizeof(op), uop, &size);
-	if (!err && (op.flags || op.reserved))
-		err = -EINVAL;
-	if (!err)
-		err = kmho_owner(op.uid, &owner);
 	if (err)
-		return ERR_PTR(err);
+		return err;
+	if (op.flags || op.reserved)
+		return -EINVAL;
+	err = kmho_owner(op.uid, &owner);
+	if (err)
+		return err;
 
-	return kmho_record_lock(owner, op.key);
+	err = kmho_enter();
+	if (err)
+		return err;
+	rec = kmho_record_lock(owner, op.key);
+	err = PTR_ERR_OR_ZERO(rec);
+	if (!err) {
+		err = fn(rec);
+		kmho_record_unlock(rec);
+	}
+	kmho_leave();
+	return err;
 }
 
 static int kmho_freeze_op(void __user *uop)
 {
-	struct kmho_record *rec = kmho_record_named(uop);
-	int err;
-
-	if (IS_ERR(rec))
-		return PTR_ERR(rec);
-	err = kmho_freeze(rec);
-	kmho_record_unlock(rec);
-	return err;
+	return kmho_with_named(uop, kmho_freeze);
 }
 
 static int kmho_drop(void __user *uop)
 {
-	struct kmho_record *rec = kmho_record_named(uop);
-	int err;
-
-	if (IS_ERR(rec))
-		return PTR_ERR(rec);
-	err = kmho_let_go(rec, true);
-	if (!err) {
-		kmho_record_discard(rec);
-		kmho_record_unpublish(rec);
-	}
-	kmho_record_unlock(rec);
-	return err;
+	return kmho_with_named(uop, kmho_drop_record);
 }
 
 static int kmho_chown(void __user *uop)
@@ -357,11 +435,16 @@ static int kmho_chown(void __user *uop)
 	if (err)
 		return err;
 
+	err = kmho_enter();
+	if (err)
+		return err;
 	rec = kmho_record_lock(owner, op.key);
-	if (IS_ERR(rec))
-		return PTR_ERR(rec);
-	err = kmho_record_chown(rec, to);
-	kmho_record_unlock(rec);
+	err = PTR_ERR_OR_ZERO(rec);
+	if (!err) {
+		err = kmho_record_chown(rec, to);
+		kmho_record_unlock(rec);
+	}
+	kmho_leave();
 	return err;
 }
 
@@ -396,100 +479,148 @@ static void kmho_record_describe(struct kmho_record *rec,
 		info->bytes += area->end - area->start;
 }
 
-static int kmho_query_ranges(struct kmho_record *rec, struct kmho_op_query *op)
+static void kmho_area_describe(const struct kmho_area_ser *area,
+			       struct kmho_range_info *info)
 {
-	struct kmho_range_info __user *out = u64_to_user_ptr(op->ranges);
+	*info = (struct kmho_range_info) {
+		.base = area->start,
+		.length = area->end - area->start,
+		.kind = area->kind,
+	};
+	if (area->flags & KMHO_AREA_READ)
+		info->prot |= PROT_READ;
+	if (area->flags & KMHO_AREA_WRITE)
+		info->prot |= PROT_WRITE;
+	if (area->flags & KMHO_AREA_EXEC)
+		info->prot |= PROT_EXEC;
+}
+
+/**
+ * struct kmho_answer - what a query found
+ * @op:		its argument; how much there is
+ * @records:	as much of it as there is room for
+ * @ranges:	the same
+ * @nr_records:	how many are in @records
+ * @nr_ranges:	how many are in @ranges
+ */
+struct kmho_answer {
+	struct kmho_op_query *op;
+	struct kmho_record_info *records;
+	struct kmho_range_info *ranges;
+	u64 nr_records;
+	u64 nr_ranges;
+};
+
+static int kmho_query_ranges(struct kmho_record *rec, struct kmho_answer *out)
+{
+	u64 room = out->op->ranges ? out->op->nr_ranges : 0;
 	const struct kmho_area_ser *area;
 	struct kmho_pos pos;
-	u64 nr = 0;
+
+	room = min(room, rec->areas.nr_entries);
+	out->ranges = kvcalloc(max(room, 1ULL), sizeof(*out->ranges),
+			       GFP_KERNEL_ACCOUNT);
+	if (!out->ranges)
+		return -ENOMEM;
 
 	for_each_kmho_entry(&rec->areas, pos, area) {
-		struct kmho_range_info info = {
-			.base = area->start,
-			.length = area->end - area->start,
-			.kind = area->kind,
-		};
-
-		if (area->flags & KMHO_AREA_READ)
-			info.prot |= PROT_READ;
-		if (area->flags & KMHO_AREA_WRITE)
-			info.prot |= PROT_WRITE;
-		if (area->flags & KMHO_AREA_EXEC)
-			info.prot |= PROT_EXEC;
-		if (out && nr < op->nr_ranges &&
-		    copy_to_user(&out[nr], &info, sizeof(info)))
-			return -EFAULT;
-		nr++;
+		if (out->nr_ranges == room)
+			break;
+		kmho_area_describe(area, &out->ranges[out->nr_ranges++]);
 	}
-	op->nr_ranges = nr;
+	out->op->nr_ranges = rec->areas.nr_entries;
 	return 0;
 }
 
-/* Report one record, as the @nr-th. */
-static int kmho_query_record(struct kmho_record *rec, u64 nr,
-			     const struct kmho_op_query *op)
+static int kmho_query_key(kuid_t owner, struct kmho_answer *out)
 {
-	struct kmho_record_info __user *out = u64_to_user_ptr(op->records);
-	struct kmho_record_info info;
+	struct kmho_record *rec = kmho_record_lock(owner, out->op->key);
+	int err = -ENOMEM;
 
-	if (!out || nr >= op->nr_records)
-		return 0;
-
-	kmho_record_describe(rec, &info);
-	return copy_to_user(&out[nr], &info, sizeof(info)) ? -EFAULT : 0;
-}
-
-static int kmho_query_key(struct kmho_op_query *op)
-{
-	struct kmho_record *rec;
-	kuid_t owner;
-	int err;
-
-	err = kmho_owner(op->uid, &owner);
-	if (err)
-		return err;
-
-	rec = kmho_record_lock(owner, op->key);
 	if (IS_ERR(rec))
 		return PTR_ERR(rec);
-	err = kmho_query_record(rec, 0, op);
-	if (!err)
-		err = kmho_query_ranges(rec, op);
-	op->nr_records = 1;
+
+	out->records = kvzalloc(sizeof(*out->records), GFP_KERNEL_ACCOUNT);
+	if (out->records) {
+		kmho_record_describe(rec, out->records);
+		out->nr_records = out->op->records && out->op->nr_records;
+		out->op->nr_records = 1;
+		err = kmho_query_ranges(rec, out);
+	}
 	kmho_record_unlock(rec);
 	return err;
 }
 
-static int kmho_query_list(struct kmho_op_query *op)
+/* Visit the records that are listed; describe as many as there is room for. */
+static int kmho_query_visit(const struct kmho_op_query *op,
+			    struct kmho_record_info *infos, u64 room, u64 *found)
 {
 	struct kmho_record *rec = NULL;
 	u64 nr = 0;
-	int err;
 
 	while ((rec = kmho_record_next(rec))) {
 		if (!(op->flags & KMHO_QUERY_ALL) &&
 		    !uid_eq(rec->uid, current_euid()))
 			continue;
-
-		err = mutex_lock_killable(&rec->lock) ? -EINTR : 0;
-		if (!err) {
+		if (nr < room) {
+			if (mutex_lock_killable(&rec->lock)) {
+				kmho_record_put(rec);
+				return -EINTR;
+			}
 			if (!rec->gone)
-				err = kmho_query_record(rec, nr++, op);
+				kmho_record_describe(rec, &infos[nr]);
+			else
+				nr--;
 			mutex_unlock(&rec->lock);
 		}
-		if (err) {
-			kmho_record_put(rec);
-			return err;
-		}
+		nr++;
 	}
-	op->nr_records = nr;
+
+	*found = nr;
+	return 0;
+}
+
+static int kmho_query_list(struct kmho_answer *out)
+{
+	struct kmho_op_query *op = out->op;
+	u64 room = op->records ? op->nr_records : 0;
+	u64 nr;
+	int err;
+
+	err = kmho_query_visit(op, NULL, 0, &nr);
+	if (err)
+		return err;
+	room = min(room, nr);
+	out->records = kvcalloc(max(room, 1ULL), sizeof(*out->records),
+				GFP_KERNEL_ACCOUNT);
+	if (!out->records)
+		return -ENOMEM;
+
 	op->nr_ranges = 0;
+	err = kmho_query_visit(op, out->records, room, &op->nr_records);
+	out->nr_records = min(room, op->nr_records);
+	return err;
+}
+
+static int kmho_query_tell(const struct kmho_answer *out, void __user *uop)
+{
+	const struct kmho_op_query *op = out->op;
+
+	if (copy_to_user(u64_to_user_ptr(op->records), out->records,
+			 out->nr_records * sizeof(*out->records)) ||
+	    copy_to_user(u64_to_user_ptr(op->ranges), out->ranges,
+			 out->nr_ranges * sizeof(*out->ranges)) ||
+	    copy_to_user(uop, op, sizeof(*op)))
+		return -EFAULT;
+
 	return 0;
 }
 
 static int kmho_query(void __user *uop)
 {
 	struct kmho_op_query op;
+	struct kmho_answer out = { .op = &op };
+	kuid_t owner;
 	u32 size;
 	int err;
 
@@ -501,18 +632,30 @@ static int kmho_query(void __user *uop)
 		return -EINVAL;
 	if ((op.flags & KMHO_QUERY_ALL) && !capable(CAP_SYS_ADMIN))
 		return -EPERM;
+	if (op.flags & KMHO_QUERY_KEY) {
+		err = kmho_owner(op.uid, &owner);
+		if (err)
+			return err;
+	}
 
 	op.abi = KMHO_ABI_VERSION;
 	op.max_ranges = KMHO_MAX_RANGES;
 	op.features = kmho_features();
-	if (op.flags & KMHO_QUERY_KEY)
-		err = kmho_query_key(&op);
-	else
-		err = kmho_query_list(&op);
+
+	err = kmho_enter();
 	if (err)
 		return err;
+	if (op.flags & KMHO_QUERY_KEY)
+		err = kmho_query_key(owner, &out);
+	else
+		err = kmho_query_list(&out);
+	kmho_leave();
 
-	return copy_to_user(uop, &op, sizeof(op)) ? -EFAULT : 0;
+	if (!err)
+		err = kmho_query_tell(&out, uop);
+	kvfree(out.records);
+	kvfree(out.ranges);
+	return err;
 }
 
 typedef int (*kmho_op_t)(void __user *op);
@@ -547,8 +690,6 @@ static u64 kmho_features(void)
  */
 SYSCALL_DEFINE2(kmho, unsigned int, opcode, void __user *, op)
 {
-	int err;
-
 	if (opcode >= ARRAY_SIZE(kmho_ops))
 		return -EINVAL;
 	opcode = array_index_nospec(opcode, ARRAY_SIZE(kmho_ops));
@@ -557,11 +698,5 @@ SYSCALL_DEFINE2(kmho, unsigned int, opcode, void __user *, op)
 	if (!kmho_ready)
 		return -EOPNOTSUPP;
 
-	/* Held for writing from the moment at which a kexec is certain. */
-	err = down_read_killable(&kmho_sem);
-	if (err)
-		return err;
-	err = kmho_ops[opcode](op);
-	up_read(&kmho_sem);
-	return err;
+	return kmho_ops[opcode](op);
 }

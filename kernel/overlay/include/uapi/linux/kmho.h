@@ -7,8 +7,8 @@
  * The structures of KMHO_HANDOVER and KMHO_TAKEOVER are fixed. Those of every
  * other opcode start with their own size and may grow at the end: a kernel that
  * is handed a larger structure than it knows accepts it as long as the part it
- * does not know is zero, and one that is handed a smaller one takes the missing
- * part as zero, as copy_struct_from_user() does.
+ * does not know is zero (E2BIG otherwise), and takes what is missing from a
+ * smaller one as zero. One that is smaller than here is EINVAL.
  */
 #ifndef _UAPI_LINUX_KMHO_H
 #define _UAPI_LINUX_KMHO_H

@@ -25,16 +25,17 @@
  * All of these pages are preserved with kho_preserve_pages(), one page each;
  * the memory of an extent with one kho_preserve_pages() for the whole extent.
  *
- * Nothing in here is believed before it is checked: the root, each record and
- * each page of areas and extents carries a CRC-32C over itself with the field
- * that holds it taken as zero. The pages of the record table carry one over
- * their header only, so that one damaged record does not take its neighbours
- * along.
+ * Nothing in here is believed before it is checked. The root and each record
+ * carry a CRC-32C over themselves with the field that holds it taken as zero;
+ * each page of areas and extents carries one over its header up to that field
+ * and over its entries, and 1 stands for 0 there. The pages of the record table
+ * carry one over their header only, so that one damaged record does not take
+ * its neighbours along.
  *
- * Areas are sorted by address and do not overlap; adjacent ones differ in
- * protection or kind. Extents are sorted by address and do not overlap, each
- * lies in one area and does not cross a multiple of %PMD_SIZE. What lies in an
- * area and in no extent is a hole.
+ * Areas are sorted by address and do not overlap. Extents are sorted by address
+ * and do not overlap either; each lies in areas that follow each other without
+ * a gap, and does not cross a multiple of %PMD_SIZE. What lies in an area and
+ * in no extent is a hole.
  *
  * Any change to these structures or to their meaning changes
  * %KMHO_COMPATIBLE, and a kernel refuses a string that it does not know.
