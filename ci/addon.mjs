@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT
 // Step: the addon is built in the checkout, as `npm install` does it, unless nothing changed.
 
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fs } from 'zx'
 import { root, run } from './bootstrap.mjs'
 import { check, finish, isMain } from './lib.mjs'
@@ -16,7 +16,13 @@ async function isCurrent() {
   return Math.max(...times) <= built.mtimeMs
 }
 
+/** Node's headers lie beside it in most installations; node-gyp would download them all the same. */
+async function headersEnv() {
+  const prefix = dirname(dirname(process.execPath))
+  return (await fs.pathExists(join(prefix, 'include', 'node', 'node_api.h'))) ? { npm_config_nodedir: prefix } : {}
+}
+
 export const addon = () =>
-  check('the addon, built by node-gyp', async () => ((await isCurrent()) ? { code: 0 } : run('npm', ['run', '--silent', 'install'], { quiet: true })))
+  check('the addon, built by node-gyp', async () => ((await isCurrent()) ? { code: 0 } : run('npm', ['run', '--silent', 'install'], { quiet: true, env: await headersEnv() })))
 
 if (isMain(import.meta.url)) finish(await addon())

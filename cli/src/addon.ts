@@ -2,18 +2,25 @@
 // The addon's .node file for an architecture: node-gyp makes it for this machine, cmake-js
 // for the other one. Kept in the cache under a hash of what it is made from.
 
+import { existsSync } from 'node:fs'
 import { copyFile, mkdir, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { exists, hashDir, makeWhole, sha256Text, withLock } from './cache.js'
 import { runCommand, type Command } from './command.js'
 import type { Context } from './context.js'
 import { archFacts, hostArch, type Arch } from './kernel/arch.js'
 import type { Step } from './runner.js'
 
+/** Node's headers lie beside it in most installations; node-gyp would download them all the same. */
+function headersEnv(): Record<string, string> {
+  const prefix = dirname(dirname(process.execPath))
+  return existsSync(join(prefix, 'include', 'node', 'node_api.h')) ? { npm_config_nodedir: prefix } : {}
+}
+
 /** The command that builds it, and where it leaves the file. */
 export function addonCommand(arch: Arch, root: string, host: Arch = hostArch()): { command: Command; output: string } {
   if (arch === host) {
-    return { command: { file: 'npm', args: ['run', '--silent', 'install'], cwd: root }, output: join(root, 'build', 'Release', 'kmho.node') }
+    return { command: { file: 'npm', args: ['run', '--silent', 'install'], cwd: root, env: headersEnv() }, output: join(root, 'build', 'Release', 'kmho.node') }
   }
   const out = `build/linux-${archFacts[arch].node}`
   const toolchain = `toolchains/${archFacts[arch].triplet}.cmake`

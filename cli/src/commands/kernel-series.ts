@@ -9,7 +9,7 @@ import type { Context } from '../context.js'
 import { ExitCode } from '../errors.js'
 import { hostArch, parseArch } from '../kernel/arch.js'
 import { readBase } from '../kernel/base.js'
-import { kernelPlaces, makeCommand, planKernel } from '../kernel/build.js'
+import { ensureTree, makeCommand, type KernelOptions } from '../kernel/build.js'
 import { objectFolders, runCheckpatch, runSparse, type Finding } from '../kernel/check.js'
 import { exportSeries } from '../kernel/series.js'
 import { chooseRoad, fetchSource, type KernelSource } from '../kernel/source.js'
@@ -60,9 +60,9 @@ export async function kernelSeries(options: SeriesOptions, context: Context): Pr
 export async function kernelCheck(options: SeriesOptions, context: Context): Promise<ExitCode> {
   const { cache, dirs, signal } = context
   const arch = options.arch === undefined ? hostArch() : parseArch(options.arch)
+  const kernel: KernelOptions = { ...options, arch, flavor: 'default', base: await readBase(dirs.base), dirs, cache, signal }
   const findings: Finding[] = []
   let source: KernelSource | undefined
-  const build = await planKernel({ arch, flavor: 'default', base: await readBase(dirs.base), dirs, cache, signal, ...options, ...(options.arch ? { arch } : {}) } as Parameters<typeof planKernel>[0])
   const steps: Step[] = [
     await sourceStep(options, context, (found) => (source = found)),
     {
@@ -75,14 +75,12 @@ export async function kernelCheck(options: SeriesOptions, context: Context): Pro
         return `${findings.length} findings`
       },
     },
-    ...build.steps,
     {
       title: `sparse on our objects, ${arch}`,
-      run: async () => {
-        const places = kernelPlaces(cache, { arch, flavor: 'default' }, source as KernelSource)
+      run: async (step) => {
+        const places = await ensureTree(kernel, step)
         const files = await listFiles(dirs.overlay)
-        const make = makeCommand({ arch, ...places, cache })
-        const found = await runSparse(make, await objectFolders(dirs.overlay, files), files, signal)
+        const found = await runSparse(makeCommand({ arch, ...places, cache }), await objectFolders(dirs.overlay, files), files, signal)
         findings.push(...found)
         return `${found.length} findings`
       },

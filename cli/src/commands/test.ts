@@ -5,12 +5,10 @@
 import { open, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import colors from 'picocolors'
-import { cacheDirs } from '../paths.js'
 import type { Context } from '../context.js'
 import { ExitCode, UsageError } from '../errors.js'
-import { kernelPlaces } from '../kernel/build.js'
+import { ensureTree } from '../kernel/build.js'
 import { readBase } from '../kernel/base.js'
-import { chooseRoad, fetchSource, predictSource } from '../kernel/source.js'
 import { appFiles, explainFailure, GUEST_BASE_MIB, nextKernelFiles, planSetup, runGuest, type Setup } from '../machine.js'
 import { addonScenarios, harnessScenarios, kunitScenario, selftestScenarios } from '../scenarios/guest-tests.js'
 import type { KtapResult } from '../scenarios/ktap.js'
@@ -47,9 +45,7 @@ export async function test(names: readonly string[], options: TestOptions, conte
       title: `programs for guests of ${setup.arch}`,
       run: async (step) => {
         const base = await readBase(context.dirs.base)
-        const road = await chooseRoad(options)
-        const source = (await predictSource(road, base, cacheDirs())) ?? (await fetchSource(road, { base, cache: context.cache, signal }, step))
-        const { tree } = kernelPlaces(context.cache, { arch: setup.arch, flavor: setup.kernel.flavor }, source)
+        const { tree } = await ensureTree({ ...options, arch: setup.arch, flavor: setup.kernel.flavor, base, dirs: context.dirs, cache: context.cache, signal }, step)
         const dir = await buildSelftests(setup.arch, setup.kernel.headers, tree, context)
         const files = { ...(await appFiles(context.root, setup.addon)), ...nextKernelFiles(setup) }
         chosen = scenarios(tests, dir, files).filter(({ name }) => names.length === 0 || names.includes(name))

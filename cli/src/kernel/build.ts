@@ -112,9 +112,18 @@ function objectsDir(cache: CacheDirs, options: Pick<KernelOptions, 'arch' | 'fla
   return join(cache.objects, `${options.arch}-${options.flavor}-${source.id}`)
 }
 
-/** Where the tree and the objects of a kernel are. */
-export function kernelPlaces(cache: CacheDirs, options: Pick<KernelOptions, 'arch' | 'flavor'>, source: Pick<KernelSource, 'id' | 'dir'>): { tree: string; objects: string } {
-  return { tree: options.flavor === 'stock' ? source.dir : treeDir(cache, source), objects: objectsDir(cache, options, source) }
+/** The tree of a kernel, up to date, and its configured objects: for tools that need more of it than its image. */
+export async function ensureTree(options: KernelOptions, context: StepContext): Promise<{ source: KernelSource; tree: string; objects: string }> {
+  const { arch, flavor, base, cache, dirs, signal } = options
+  const source = await fetchSource(await chooseRoad(options), { base, cache, signal }, context)
+  const { dir: tree } = await prepareTree({ source, dirs, cache, stock: flavor === 'stock', signal })
+  const objects = objectsDir(cache, options, source)
+  if (!(await exists(join(objects, '.config')))) {
+    await mkdir(objects, { recursive: true })
+    const { paths } = await readFragments(dirs.config, arch, flavor)
+    for (const command of configCommands(makeCommand({ arch, tree, objects, cache }), tree, objects, paths)) await runCommand(command, { signal })
+  }
+  return { source, tree, objects }
 }
 
 async function kernelName(options: KernelOptions, tree: string): Promise<string> {
