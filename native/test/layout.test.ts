@@ -4,6 +4,7 @@
 // hand: what a changed field, order or size would break.
 
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { getBinding } from '../lib/binding.cjs'
 import * as kmho from '../lib/index.js'
@@ -88,6 +89,14 @@ test('the addon refuses arguments of wrong types instead of guessing', () => {
   assert.throws(() => call['map']!(4096, 3000, 0), TypeError)
   assert.throws(() => call['release']!({}), TypeError)
   assert.throws(() => call['addressOf']!('text'), TypeError)
+})
+
+test('every constant of <linux/kmho.h> is in the API', () => {
+  const header = readFileSync(new URL('../../../kernel/overlay/include/uapi/linux/kmho.h', import.meta.url), 'utf8')
+  // Not macros with arguments.
+  const names = [...header.matchAll(/^#define (KMHO_\w+)\s/gm)].map((match) => match[1])
+  assert.ok(names.length > 10)
+  assert.deepEqual(names.sort(), Object.keys(binding.constants).sort())
 })
 
 test('every constant of the API is what the addon was compiled with', () => {
