@@ -35,6 +35,8 @@ export function buildKernelCmdline(o: VmOptions): string {
     'printk.time=1',
     // The marks of /init must not be rate-limited away.
     'printk.devkmsg=on',
+    // 512 BSD terminals that nobody opens, and a third of an emulated kernel's boot.
+    'pty.legacy_count=0',
     ...archFacts(o.arch).kernelParameters(o.accel ?? 'tcg'),
   ];
   if (o.kho === 'off') words.push('kho=off');
