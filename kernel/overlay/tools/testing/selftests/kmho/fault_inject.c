@@ -17,6 +17,8 @@ enum { SMALL, HUGE, RANGES, TO = 64 };
 
 #define NR_SMALL	256
 #define NR_RANGES	40
+/* Of the pages of a huge page only so many are looked at, for this is done very often */
+#define NR_LOOK		16
 
 struct progress {
 	unsigned long failed;
@@ -25,6 +27,9 @@ struct progress {
 };
 
 static struct progress *progress;
+
+/* Found out beforehand: reading it from sysfs would use up the failure */
+static unsigned long huge_nr = 16;
 
 static void setup(void)
 {
@@ -40,6 +45,8 @@ static void setup(void)
 	unsigned int i, failed = 0;
 	char path[128];
 
+	if (kt_pmd_size())
+		huge_nr = kt_pmd_size() / kt_page;
 	if (access("/proc/self/fail-nth", W_OK))
 		kt_skip("this kernel has no fault injection (CONFIG_FAULT_INJECTION)");
 	for (i = 0; i < ARRAY_SIZE(settings); i++) {
@@ -131,6 +138,8 @@ static void every_failure(const struct subject *s)
 	for (n = 1; n < MAX_N && !progress->done; n++) {
 		kt_run(one_failure, (void *)n);
 		kt_drop_all();
+		if (n % 100 == 0)
+			printf("# %lu allocations so far\n", n);
 	}
 	printf("# %lu allocations: the call failed for %lu, went on without %lu\n", n - 2,
 	       progress->failed, progress->survived);
@@ -138,13 +147,6 @@ static void every_failure(const struct subject *s)
 }
 
 /* ---- memory of several shapes, in many ranges ---- */
-
-static unsigned long huge_nr(void)
-{
-	unsigned long size = kt_pmd_size();
-
-	return size ? size / kt_page : 16;
-}
 
 static void map_all(void)
 {
@@ -158,10 +160,11 @@ static void map_all(void)
 	if (kt_have_swap())
 		madvise(kt_ptr(kt_addr(SMALL)), NR_SMALL / 4 * kt_page, MADV_PAGEOUT);
 	if (kt_pmd_size())
-		kt_map_thp(kt_addr(HUGE), huge_nr() * kt_page);
+		kt_map_thp(kt_addr(HUGE), huge_nr * kt_page);
 	else
-		kt_map(kt_addr(HUGE), huge_nr());
-	kt_fill(kt_addr(HUGE), 0, huge_nr(), SEED(HUGE));
+		kt_map(kt_addr(HUGE), huge_nr);
+	kt_fill(kt_addr(HUGE), 0, NR_LOOK, SEED(HUGE));
+	kt_fill(kt_addr(HUGE), huge_nr - 1, 1, SEED(HUGE));
 	kt_map(kt_addr(RANGES), 2 * NR_RANGES);
 	kt_fill(kt_addr(RANGES), 0, 2 * NR_RANGES, SEED(RANGES));
 	must(!mprotect(kt_ptr(kt_addr(SMALL) + 32 * kt_page), 32 * kt_page, PROT_READ));
@@ -172,7 +175,7 @@ static void all_ranges(struct kmho_range_handover *r)
 	unsigned long i;
 
 	r[0] = (struct kmho_range_handover){ kt_addr(SMALL), NR_SMALL * kt_page };
-	r[1] = (struct kmho_range_handover){ kt_addr(HUGE), huge_nr() * kt_page };
+	r[1] = (struct kmho_range_handover){ kt_addr(HUGE), huge_nr * kt_page };
 	for (i = 0; i < NR_RANGES; i++)
 		r[2 + i] = (struct kmho_range_handover){
 			kt_addr(RANGES) + 2 * i * kt_page, kt_page
@@ -199,7 +202,8 @@ static void check_all(unsigned long to)
 		else
 			must(!kt_held_pages(kt_addr(SMALL) + to + i * kt_page, 1));
 	}
-	must(kt_same(kt_addr(HUGE) + to, 0, huge_nr(), SEED(HUGE)));
+	must(kt_same(kt_addr(HUGE) + to, 0, NR_LOOK, SEED(HUGE)));
+	must(kt_same(kt_addr(HUGE) + to, huge_nr - 1, 1, SEED(HUGE)));
 	for (i = 0; i < NR_RANGES; i++)
 		must(kt_same(kt_addr(RANGES) + to, 2 * i, 1, SEED(RANGES)));
 }
@@ -309,7 +313,7 @@ static int take_chosen(void)
 {
 	struct kmho_range_takeover r[2] = {
 		{ kt_addr(SMALL), { NR_SMALL * kt_page }, 0 },
-		{ kt_addr(HUGE), { huge_nr() * kt_page }, 0 },
+		{ kt_addr(HUGE), { huge_nr * kt_page }, 0 },
 	};
 	struct kmho_op_takeover op = { kt_key(0), 2, r };
 
@@ -336,7 +340,7 @@ static void give_and_map(void)
 {
 	give_all();
 	kt_map(kt_addr(SMALL) + to_offset(), NR_SMALL);
-	kt_map(kt_addr(HUGE) + to_offset(), huge_nr());
+	kt_map(kt_addr(HUGE) + to_offset(), huge_nr);
 	kt_map(kt_addr(RANGES) + to_offset(), 2 * NR_RANGES);
 	kt_fill(kt_addr(RANGES) + to_offset(), 0, 2 * NR_RANGES, 77);
 }
@@ -368,10 +372,10 @@ static void takeover_into(void)
 static int take_key(unsigned long key, bool chosen)
 {
 	unsigned long remap = chosen ? 0 : kt_addr(HUGE);
-	int ret = kt_takeover_to(key, kt_addr(HUGE), huge_nr(), &remap);
+	int ret = kt_takeover_to(key, kt_addr(HUGE), huge_nr, &remap);
 
 	if (!ret)
-		must(kt_same_from(remap, 0, huge_nr(), SEED(HUGE), 0));
+		must(kt_same_from(remap, 0, huge_nr, SEED(HUGE), 0));
 	return ret;
 }
 
@@ -423,9 +427,9 @@ static void incoming_after(void)
 
 static void do_give_huge(void *arg)
 {
-	kt_map(kt_addr(HUGE), huge_nr());
-	kt_fill(kt_addr(HUGE), 0, huge_nr(), SEED(HUGE));
-	must(!kt_handover((unsigned long)arg, kt_addr(HUGE), huge_nr()));
+	kt_map(kt_addr(HUGE), huge_nr);
+	kt_fill(kt_addr(HUGE), 0, huge_nr, SEED(HUGE));
+	must(!kt_handover((unsigned long)arg, kt_addr(HUGE), huge_nr));
 }
 
 static void incoming_key_before(void)
@@ -521,7 +525,7 @@ static void verify_drop(void)
 {
 	must(!kt_exists(kt_key(0)));
 	check_all(0);
-	must(!munmap(kt_ptr(kt_addr(HUGE)), huge_nr() * kt_page));
+	must(!munmap(kt_ptr(kt_addr(HUGE)), huge_nr * kt_page));
 }
 
 static void verify_drop_held(void)
@@ -557,8 +561,8 @@ static void verify_freeze(void)
 	must(!kt_info(kt_key(0), &info));
 	must(info.state == KMHO_STATE_HELD);
 	/* what is written now goes to copies of the process's own */
-	kt_fill(kt_addr(HUGE), 0, 16, 666);
-	must(kt_same(kt_addr(HUGE), 16, huge_nr() - 16, SEED(HUGE)));
+	kt_fill(kt_addr(HUGE), 0, NR_LOOK, 666);
+	must(kt_same(kt_addr(HUGE), huge_nr - 1, 1, SEED(HUGE)));
 }
 
 static void freeze_live(void)
