@@ -40,10 +40,10 @@ export async function listFiles(dir: string): Promise<string[]> {
     .sort()
 }
 
-/** A hash of names and contents of the files below `dir`. */
-export async function hashDir(dir: string): Promise<string> {
+/** A hash of names and contents of the files below `dir`, of those that `counts`. */
+export async function hashDir(dir: string, counts: (name: string) => boolean = () => true): Promise<string> {
   const hash = createHash('sha256')
-  for (const name of await listFiles(dir)) {
+  for (const name of (await listFiles(dir)).filter(counts)) {
     const data = await readFile(join(dir, name))
     hash.update(`${name}\0${data.length}\0`).update(data)
   }

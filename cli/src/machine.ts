@@ -126,6 +126,8 @@ export interface GuestRun {
   memoryMiB: number
   kho?: 'on' | 'off'
   cmdline?: string[]
+  /** Run the kernel's KUnit suites while it boots. */
+  kunit?: boolean
   disks?: string[]
   timeoutMs: number
   allow?: OopsPattern[]
@@ -163,7 +165,8 @@ export function vmOptions(run: GuestRun, dir: string): VmOptions {
     timeoutMs: run.timeoutMs,
     signal: run.signal,
     ...(run.kho ? { kho: run.kho } : {}),
-    ...(run.cmdline ? { cmdline: run.cmdline } : {}),
+    // The suites run at every boot otherwise, and log the errors that they provoke.
+    cmdline: [`kunit.enable=${run.kunit ? 1 : 0}`, ...(run.cmdline ?? [])],
     ...(run.disks ? { disks: run.disks } : {}),
     ...(run.allow ? { allow: run.allow } : {}),
     ...(run.onConsole ? { onConsole: run.onConsole } : {}),

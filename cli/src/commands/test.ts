@@ -90,6 +90,8 @@ async function runScenario(scenario: Scenario, setup: Setup, options: TestOption
         signal,
         ...(run.kho ? { kho: run.kho } : {}),
         ...(run.cmdline ? { cmdline: run.cmdline } : {}),
+        ...(run.kunit ? { kunit: true } : {}),
+        ...(run.allow ? { allow: run.allow } : {}),
         ...(run.scratchDisk === undefined ? {} : { disks: [disk] }),
         onEvent: (event) => {
           if (event.event !== 'output') return

@@ -16,7 +16,7 @@ import { archFacts, crossPrefix, type Arch } from './arch.js'
 import type { KernelBase } from './base.js'
 import { configCommands, readFragments, requireSymbols, type Flavor } from './config.js'
 import { chooseRoad, describeRoad, fetchSource, predictSource, type KernelSource } from './source.js'
-import { prepareTree, stampedKey, treeDir, treeKey } from './tree.js'
+import { codeKey, prepareTree, stampedCode, treeDir } from './tree.js'
 
 /** A kernel that was built. What `kmho kernel build --json` prints. */
 export interface Kernel {
@@ -157,7 +157,7 @@ export async function planKernel(options: KernelOptions): Promise<KernelPlan> {
   const road = await chooseRoad(options)
   const predicted = await predictSource(road, base, cache)
   const stock = flavor === 'stock'
-  const ready = predicted && (await readKernel(cache, await kernelName(options, await treeKey(predicted, dirs, stock)).catch(() => '')))
+  const ready = predicted && (await readKernel(cache, await kernelName(options, await codeKey(predicted, dirs, stock)).catch(() => '')))
   const cached = ready ? `in the cache, ${ready.image}` : undefined
 
   // Until the sources are here the places are a forecast, which --dry-run shows.
@@ -198,8 +198,8 @@ export async function planKernel(options: KernelOptions): Promise<KernelPlan> {
       title: stock ? 'kernel tree: the sources as they are' : 'kernel tree: patches without fuzz, overlay',
       ...skip,
       run: async () => {
-        const { key, changed } = await prepareTree({ source, dirs, cache, stock, signal })
-        builtKey = key
+        const { code, changed } = await prepareTree({ source, dirs, cache, stock, signal })
+        builtKey = code
         return stock ? undefined : `${changed} files changed`
       },
     },
@@ -254,7 +254,7 @@ export async function planKernel(options: KernelOptions): Promise<KernelPlan> {
         await locked(async () => {
           await runCommand({ ...command, args: [...command.args, `INSTALL_HDR_PATH=${join(staging, 'headers')}`] }, { signal, onLine: (line) => context.ui.verbose(line) })
         }, context)
-        if (!stock && (await stampedKey(tree)) !== builtKey) {
+        if (!stock && (await stampedCode(tree)) !== builtKey) {
           throw new MachineryError({ expected: 'kernel/ to stay as it was while it was being built', found: 'another build with other contents', mend: 'run the command again' })
         }
         const name = await kernelName(options, builtKey)

@@ -14,6 +14,8 @@ import type { KernelSource } from './source.js'
 export interface KernelTree {
   /** Names the contents: base, patches and overlay. */
   key: string
+  /** Names what of them a kernel is made from. */
+  code: string
   dir: string
 }
 
@@ -22,6 +24,7 @@ const STAMP = '.kmho-tree.json'
 
 interface Stamp {
   key: string
+  code: string
   /** Key of the base that it was made from. */
   base: string
   /** Every file that differs from the base. */
@@ -41,9 +44,16 @@ export function patchedFiles(patch: string): string[] {
   return [...files].sort()
 }
 
+/** Names everything that is in a tree. */
 export async function treeKey(source: Pick<KernelSource, 'key'>, dirs: KernelDirs, stock: boolean): Promise<string> {
   if (stock) return sha256Text('stock', source.key)
   return sha256Text(source.key, await hashDir(dirs.patches), await hashDir(dirs.overlay))
+}
+
+/** Names what a kernel is made from: a change of a selftest or of documentation makes no other kernel. */
+export async function codeKey(source: Pick<KernelSource, 'key'>, dirs: KernelDirs, stock: boolean): Promise<string> {
+  if (stock) return sha256Text('stock', source.key)
+  return sha256Text(source.key, await hashDir(dirs.patches), await hashDir(dirs.overlay, (file) => !/^(?:tools|Documentation)\//.test(file)))
 }
 
 export function patchCommand(dir: string, patch: string): Command {
@@ -95,9 +105,9 @@ async function readStamp(dir: string): Promise<Stamp | undefined> {
   return text === undefined ? undefined : (JSON.parse(text) as Stamp)
 }
 
-/** The key of what a tree holds now; undefined while it is being changed. */
-export async function stampedKey(dir: string): Promise<string | undefined> {
-  return (await readStamp(dir))?.key
+/** codeKey() of what a tree holds now; undefined while it is being changed. */
+export async function stampedCode(dir: string): Promise<string | undefined> {
+  return (await readStamp(dir))?.code
 }
 
 /** Gives `to` the contents of `from` unless it has them; through a rename, as `to` may be a hard link into the base. */
@@ -130,11 +140,12 @@ export interface PrepareTreeOptions {
 export async function prepareTree(options: PrepareTreeOptions): Promise<KernelTree & { changed: number }> {
   const { source, dirs, cache, signal } = options
   const key = await treeKey(source, dirs, options.stock)
-  if (options.stock) return { key, dir: source.dir, changed: 0 }
+  const code = await codeKey(source, dirs, options.stock)
+  if (options.stock) return { key, code, dir: source.dir, changed: 0 }
   const dir = treeDir(cache, source)
   return withLock(`${dir}.lock`, signal, async () => {
     const stamp = (await exists(dir)) ? await readStamp(dir) : undefined
-    if (stamp?.key === key) return { key, dir, changed: 0 }
+    if (stamp?.key === key && stamp.code === code) return { key, code, dir, changed: 0 }
     await mkdir(cache.tmp, { recursive: true })
     const work = await mkdtemp(join(cache.tmp, `patch-${process.pid}-`))
     try {
@@ -166,8 +177,8 @@ export async function prepareTree(options: PrepareTreeOptions): Promise<KernelTr
         if (await exists(join(source.dir, file))) await putFile(join(source.dir, file), join(dir, file))
         else await unlink(join(dir, file)).catch(() => {})
       }
-      await writeFile(join(dir, STAMP), JSON.stringify({ key, base: source.key, files: [...ours].sort() } satisfies Stamp))
-      return { key, dir, changed }
+      await writeFile(join(dir, STAMP), JSON.stringify({ key, code, base: source.key, files: [...ours].sort() } satisfies Stamp))
+      return { key, code, dir, changed }
     } finally {
       await rm(work, { recursive: true, force: true })
     }

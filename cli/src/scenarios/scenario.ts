@@ -2,7 +2,7 @@
 // What a scenario is: a promise, what a guest does to show that it is kept, and how the
 // outcome is judged. One that expects a failure of the guest says so itself.
 
-import type { Job, VmResult } from '../../../qemu/src/index.js'
+import type { Job, OopsPattern, VmResult } from '../../../qemu/src/index.js'
 import type { KtapResult } from './ktap.js'
 
 export interface ScenarioRun {
@@ -12,6 +12,9 @@ export interface ScenarioRun {
   memoryMiB?: number
   kho?: 'on' | 'off'
   cmdline?: string[]
+  kunit?: boolean
+  /** Complaints of the kernel that the run provokes. */
+  allow?: OopsPattern[]
   /** Size in bytes of an empty disk, /dev/vdb in the guest. */
   scratchDisk?: number
   timeoutMs: number
