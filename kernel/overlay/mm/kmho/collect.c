@@ -69,7 +69,7 @@ static struct kmho_collector *kmho_collector_alloc(struct kmho_record *rec)
 {
 	struct kmho_collector *c;
 
-	c = kvzalloc(sizeof(*c), GFP_KERNEL);
+	c = kvzalloc_obj(*c);
 	if (!c)
 		return NULL;
 
@@ -128,6 +128,25 @@ static void kmho_want_migration(struct kmho_collector *c, struct folio *folio)
 	}
 }
 
+/* Is one of these pages shared, and not the record's already? */
+static bool kmho_is_shared(const struct kmho_collector *c, struct page *page,
+			   unsigned long addr, unsigned long nr)
+{
+	struct folio *folio = page_folio(page);
+	unsigned long i;
+
+	/* A folio that is mapped as huge has one flag for all its pages. */
+	if (folio_test_pmd_mappable(folio) && PageAnonExclusive(&folio->page))
+		return false;
+	for (i = 0; i < nr; i++)
+		if (!PageAnonExclusive(page + i) &&
+		    !kmho_is_old(c, (addr >> PAGE_SHIFT) + i,
+				 page_to_pfn(page) + i))
+			return true;
+
+	return false;
+}
+
 /* Take pages that follow each other in both address spaces. */
 static int kmho_take(struct kmho_collector *c, struct folio *folio,
 		     struct page *page, unsigned long addr, unsigned long nr)
@@ -148,8 +167,7 @@ static int kmho_take(struct kmho_collector *c, struct folio *folio,
 		return err;
 
 	/* Another record may have looked at a shared page just now, too. */
-	if (!PageAnonExclusive(page) && kmho_folio_pins(folio) > nr &&
-	    !kmho_is_old(c, vpn, pfn)) {
+	if (kmho_folio_pins(folio) > nr && kmho_is_shared(c, page, addr, nr)) {
 		gup_put_folio(folio, nr, FOLL_PIN);
 		kmho_want_fault(c, addr);
 		return 0;
@@ -161,7 +179,8 @@ static int kmho_take(struct kmho_collector *c, struct folio *folio,
 
 		if (kmho_extent_end(last) == vpn &&
 		    kmho_extent_pfn(last) + kmho_extent_nr(last) == pfn &&
-		    kmho_extent_order(last) == order) {
+		    kmho_extent_order(last) == order &&
+		    page_to_nid(kmho_extent_page(last)) == page_to_nid(page)) {
 			last->where += nr;
 			return 0;
 		}
@@ -313,6 +332,7 @@ static void kmho_unpin_all(struct kmho_extent_ser *ext, unsigned long nr)
 /* Bring in what is swapped out, give copies where a page cannot be shared. */
 static int kmho_fault_in(struct kmho_collector *c)
 {
+	unsigned long nr_good = 0;
 	unsigned long i;
 
 	for_each_set_bit(i, c->fault, PTRS_PER_PTE) {
@@ -326,12 +346,15 @@ static int kmho_fault_in(struct kmho_collector *c)
 					FAULT_FLAG_REMOTE, NULL);
 		if (fault & VM_FAULT_OOM)
 			return -ENOMEM;
-		if (fault & VM_FAULT_ERROR)
+		if (!(fault & VM_FAULT_ERROR))
+			nr_good++;
+		else if (!c->must)
 			return -EOPNOTSUPP;
 		cond_resched();
 	}
 
-	return 0;
+	/* Go on as long as that brings something in. */
+	return nr_good ? 0 : -EOPNOTSUPP;
 }
 
 static int kmho_migrate(struct kmho_collector *c)
@@ -360,7 +383,8 @@ static int kmho_migrate(struct kmho_collector *c)
  * @locked:	the mmap lock is held for writing
  *
  * Context: mmap lock held.
- * Return: 0, or a negative errno, with nothing pinned.
+ * Return: 0, or a negative errno, with nothing pinned; -EBUSY if a page cannot
+ * be moved out of a scratch area.
  */
 static int kmho_collect_block(struct kmho_collector *c, unsigned long start,
 			      unsigned long end, bool locked)
@@ -403,7 +427,7 @@ static int kmho_collect_block(struct kmho_collector *c, unsigned long start,
 			lru_add_drain_all();
 	}
 
-	return -ENOMEM;
+	return -EBUSY;
 }
 
 /**
@@ -663,6 +687,11 @@ int kmho_sync(struct kmho_record *rec, bool must)
 			start = max(start, range->start);
 			end = min(end - 1, range->end - 1) + 1;
 			err = kmho_sync_block(c, start, end);
+			if (must && err && err != -ENOMEM) {
+				pr_err("key %#llx: %#lx-%#lx is as it was handed over: %pe\n",
+				       rec->key, start, end, ERR_PTR(err));
+				err = 0;
+			}
 			if (err)
 				goto out;
 			clear_bit(i, range->dirty);

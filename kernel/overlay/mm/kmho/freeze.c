@@ -61,8 +61,8 @@ static int kmho_protect_range(struct mm_struct *mm, unsigned long start,
 {
 	struct mmu_notifier_range notify;
 	struct vm_area_struct *vma;
-	VMA_ITERATOR(vmi, mm, start);
 	int err;
+	VMA_ITERATOR(vmi, mm, start);
 
 	mmu_notifier_range_init(&notify, MMU_NOTIFY_PROTECTION_PAGE, 0, mm,
 				start, end);

@@ -337,47 +337,70 @@ static void kmho_unmap_targets(struct kmho_installer *in)
 	}
 }
 
-/* Nobody but the record has the folio, and the record has all of it. */
-static bool kmho_is_sole(struct folio *folio, unsigned int order)
+/*
+ * Make a folio that its process has left behind look as if it were new, with
+ * one reference instead of pins. False if anybody but the record has a part in
+ * it, or if the record has not got all of it; it is then as it was.
+ */
+static bool kmho_folio_claim(struct folio *folio, unsigned int order)
 {
-	unsigned long nr = 1UL << order;
+	const unsigned long nr = 1UL << order;
+	int refs = GUP_PIN_COUNTING_BIAS;
+	bool isolated;
 
 	if (folio_order(folio) != order || folio_mapped(folio) ||
 	    folio_test_swapcache(folio) || folio_test_ksm(folio))
 		return false;
-
-	if (folio_has_pincount(folio))
-		return folio_ref_count(folio) == nr &&
-		       atomic_read(&folio->_pincount) == nr;
-
-	return folio_ref_count(folio) == GUP_PIN_COUNTING_BIAS;
-}
-
-/*
- * A folio that its process has left behind looks as if it were new, with one
- * reference instead of pins. The caller has checked that it is the record's.
- */
-static void kmho_folio_renew(struct folio *folio, unsigned int order)
-{
-	const unsigned long nr = 1UL << order;
-
-	if (folio_test_lru(folio) && folio_isolate_lru(folio))
-		folio_put(folio);
-	folio_unqueue_deferred_split(folio);
-	mem_cgroup_uncharge(folio);
-
-	node_stat_mod_folio(folio, NR_FOLL_PIN_RELEASED, nr);
 	if (folio_has_pincount(folio)) {
-		atomic_sub(nr, &folio->_pincount);
-		folio_ref_sub(folio, nr - 1);
-	} else {
-		folio_ref_sub(folio, GUP_PIN_COUNTING_BIAS - 1);
+		if (atomic_read(&folio->_pincount) != nr)
+			return false;
+		refs = nr;
 	}
 
+	/* Reclaim and compaction find folios on the LRU lists: off with it. */
+	isolated = folio_test_lru(folio) && folio_isolate_lru(folio);
+	if (!folio_ref_freeze(folio, refs + isolated)) {
+		if (isolated)
+			folio_putback_lru(folio);
+		return false;
+	}
+
+	folio_unqueue_deferred_split(folio);
+	mem_cgroup_uncharge(folio);
+	node_stat_mod_folio(folio, NR_FOLL_PIN_RELEASED, nr);
+	if (folio_has_pincount(folio))
+		atomic_set(&folio->_pincount, 0);
 	folio_clear_active(folio);
 	folio_clear_unevictable(folio);
 	folio_clear_referenced(folio);
 	folio->mapping = NULL;
+	folio_ref_unfreeze(folio, 1);
+	return true;
+}
+
+/* All folios of an extent, or none */
+static bool kmho_extent_claim(const struct kmho_extent_ser *ext)
+{
+	unsigned int order = kmho_extent_order(ext);
+	struct page *page = kmho_extent_page(ext);
+	unsigned long nr = 1UL << order;
+	unsigned long i;
+
+	for (i = 0; i < kmho_extent_nr(ext); i += nr)
+		if (!kmho_folio_claim(page_folio(page + i), order))
+			goto err_pin;
+	return true;
+
+err_pin:
+	while (i) {
+		struct folio *folio;
+
+		i -= nr;
+		folio = page_folio(page + i);
+		WARN_ON_ONCE(try_grab_folio(folio, nr, FOLL_PIN));
+		folio_put(folio);
+	}
+	return false;
 }
 
 /**
@@ -388,8 +411,7 @@ static void kmho_folio_renew(struct folio *folio, unsigned int order)
  *
  * Return: 0; -ENOMEM; -EIO if a page cannot be read.
  */
-int kmho_copy_extent(struct kmho_record *rec,
-			    struct kmho_extent_ser *ext)
+int kmho_copy_extent(struct kmho_record *rec, struct kmho_extent_ser *ext)
 {
 	struct page *from = kmho_extent_page(ext);
 	unsigned long nr = kmho_extent_nr(ext);
@@ -471,23 +493,15 @@ static int kmho_ready_extent(struct kmho_installer *in,
 	unsigned int order = kmho_extent_order(ext);
 	struct page *page = kmho_extent_page(ext);
 	unsigned long left, nr = 1UL << order;
-	bool fits;
+	bool fits = true;
 	int err;
 
-	fits = !order || kmho_fits(in, addr, order);
+	for (left = 0; order && fits && left < kmho_extent_nr(ext); left += nr)
+		fits = kmho_fits(in, addr + left * PAGE_SIZE, order);
 
 	if (ext->what & KMHO_EXTENT_PINNED) {
-		struct page *p = page;
-
-		if (!fits)
+		if (!fits || !kmho_extent_claim(ext))
 			goto copy;
-		for (left = kmho_extent_nr(ext); left; left -= nr, p += nr)
-			if (!kmho_is_sole(page_folio(p), order))
-				goto copy;
-
-		p = page;
-		for (left = kmho_extent_nr(ext); left; left -= nr, p += nr)
-			kmho_folio_renew(page_folio(p), order);
 		ext->what &= ~KMHO_EXTENT_LOCAL;
 		ext->what |= KMHO_EXTENT_FORMED;
 		return 0;
@@ -514,6 +528,7 @@ static int kmho_ready_extent(struct kmho_installer *in,
 			for (i = 1; i < nr; i++)
 				set_page_count(page + i, 0);
 			prep_compound_page(page, order);
+			page_rmappable_folio(page);
 		}
 	}
 	ext->what &= ~KMHO_EXTENT_LOCAL;
@@ -539,11 +554,15 @@ static int kmho_charge_extent(struct kmho_installer *in,
 	int err;
 
 	for (i = 0; i < kmho_extent_nr(ext); i += nr) {
-		err = mem_cgroup_charge(kmho_nth_folio(ext, i), in->mm,
+		struct folio *folio = kmho_nth_folio(ext, i);
+
+		err = mem_cgroup_charge(folio, in->mm,
 					GFP_KERNEL | __GFP_RETRY_MAYFAIL);
 		if (err)
 			return err;
 		in->nr_charged++;
+		if (folio_order(folio) > 1 && folio_memcg_alloc_deferred(folio))
+			return -ENOMEM;
 	}
 
 	return 0;
@@ -662,14 +681,16 @@ static int kmho_prepare_target(struct kmho_installer *in,
 	int err;
 
 	for_each_kmho_target_extent(in, t, pos, ext) {
+		u64 where = ext->where;
+
 		kmho_table_touch(&in->rec->extents, pos);
 		err = kmho_ready_extent(in, ext, kmho_extent_target(t, ext));
 		if (err < 0)
 			return err;
 		if (err) {
-			/* Look at what it was replaced by. */
-			pos = kmho_table_seek(&in->rec->extents, ext->where);
-			ext = kmho_table_at(&in->rec->extents, &pos);
+			/* The pages that came in its place are ready. */
+			pos = kmho_table_seek(&in->rec->extents,
+					      where & -KMHO_EXTENT_NR_MAX);
 		}
 		cond_resched();
 	}

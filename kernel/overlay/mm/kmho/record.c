@@ -437,6 +437,7 @@ void __kmho_fault(struct vm_area_struct *vma, unsigned long address,
 	/* A fault may fill, or replace, all that shares the page table. */
 	unsigned long block = address & PMD_MASK;
 	unsigned long last = block + (PMD_SIZE - 1);
+	/* Pairs with kmho_mm_get() */
 	struct kmho_mm *km = smp_load_acquire(&vma->vm_mm->kmho);
 	struct kmho_range *range;
 	bool sealed;
@@ -473,6 +474,7 @@ again:
 bool __kmho_overlaps(struct mm_struct *mm, unsigned long start,
 		     unsigned long end)
 {
+	/* Pairs with kmho_mm_get() */
 	struct kmho_mm *km = smp_load_acquire(&mm->kmho);
 	unsigned long index = start;
 
@@ -496,7 +498,10 @@ static void kmho_record_orphan(struct kmho_record *rec)
 			       rec->key, ERR_PTR(err));
 			break;
 		}
+		/* The OOM reaper must get at the rest of the address space. */
+		mmap_write_unlock(rec->mm);
 		schedule_timeout_uninterruptible(HZ / 50 + 1);
+		mmap_write_lock(rec->mm);
 	}
 	if (!err) {
 		swap(rec->areas, areas);

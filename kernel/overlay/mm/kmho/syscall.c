@@ -313,6 +313,8 @@ static int kmho_takeover(void __user *uop)
 	if (IS_ERR(ranges))
 		return PTR_ERR(ranges);
 	err = kmho_check_takeover(ranges, op.num_ranges);
+	if (!err)
+		err = kmho_fault_in_answers(ranges, op.num_ranges, uranges);
 	if (err)
 		goto out_free;
 
