@@ -891,6 +891,14 @@ static inline void kt_snap(struct kt_snapshot *snap)
 	snap->maps = kt_hash_maps();
 }
 
+static inline void kt_show(const struct kmho_record_info *info, const char *what)
+{
+	printf("# %s: %#llx of %u, state %u, pid %d, %llu bytes, %llu present, %llu ranges\n",
+	       what, (unsigned long long)info->key, info->uid, info->state, info->pid,
+	       (unsigned long long)info->bytes, (unsigned long long)info->present,
+	       (unsigned long long)info->nr_ranges);
+}
+
 /* Nothing has changed since; the snapshot is given up */
 static inline bool kt_unchanged(struct kt_snapshot *snap)
 {
@@ -910,9 +918,10 @@ static inline bool kt_unchanged(struct kt_snapshot *snap)
 		       now.list[i].present == snap->list[i].present &&
 		       now.list[i].nr_ranges == snap->list[i].nr_ranges &&
 		       now.list[i].pid == snap->list[i].pid;
-		if (!same)
-			printf("# record %#llx has changed\n",
-			       (unsigned long long)now.list[i].key);
+		if (!same) {
+			kt_show(&snap->list[i], "was");
+			kt_show(&now.list[i], "is ");
+		}
 	}
 	if (now.maps != snap->maps) {
 		printf("# the mappings have changed\n");
