@@ -22,11 +22,12 @@ export function addonCommand(arch: Arch, root: string, host: Arch = hostArch()):
   if (arch === host) {
     return { command: { file: 'npm', args: ['run', '--silent', 'install'], cwd: root, env: headersEnv() }, output: join(root, 'build', 'Release', 'kmho.node') }
   }
-  const out = `build/linux-${archFacts[arch].node}`
+  // cmake-js takes --out from the current folder, whatever -d says.
+  const out = join(root, 'native', 'build', `linux-${archFacts[arch].node}`)
   const toolchain = `toolchains/${archFacts[arch].triplet}.cmake`
   return {
     command: { file: join(root, 'node_modules', '.bin', 'cmake-js'), args: ['compile', '-d', 'native', '--out', out, `--CDCMAKE_TOOLCHAIN_FILE=${toolchain}`], cwd: root },
-    output: join(root, 'native', out, 'Release', 'kmho.node'),
+    output: join(out, 'Release', 'kmho.node'),
   }
 }
 
