@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // `kmho doctor [--fix]`: names each thing that is missing, one by one, and mends what it can.
 
-import colors from 'picocolors'
+import colors from '../ui/colors.js'
 import type { Context } from '../context.js'
 import { examine, findProgram, hasApt, installCommands, type Check } from '../doctor.js'
 import { ExitCode, MachineryError } from '../errors.js'

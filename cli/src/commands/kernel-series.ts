@@ -87,9 +87,11 @@ export async function kernelCheck(options: SeriesOptions, context: Context): Pro
     },
   ]
   if (!(await context.run(steps))) return ExitCode.ok
-  for (const { tool, where, text } of findings) context.ui.print(`${tool}: ${where}: ${text}`)
-  context.ui.result({ ok: findings.length === 0, findings })
-  return findings.length === 0 ? ExitCode.ok : ExitCode.failed
+  for (const { tool, level, where, text } of findings) context.ui.print(`${tool} ${level}: ${where}: ${text}`)
+  const bad = findings.filter(({ level }) => level !== 'check')
+  context.ui.print(`${bad.length} errors and warnings, ${findings.length - bad.length} remarks`)
+  context.ui.result({ ok: bad.length === 0, findings })
+  return bad.length === 0 ? ExitCode.ok : ExitCode.failed
 }
 
 async function withWork(context: Context, work: (dir: string) => Promise<void>): Promise<void> {

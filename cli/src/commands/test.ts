@@ -4,7 +4,7 @@
 
 import { open, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import colors from 'picocolors'
+import colors from '../ui/colors.js'
 import type { Context } from '../context.js'
 import { ExitCode, UsageError } from '../errors.js'
 import { ensureTree } from '../kernel/build.js'

@@ -5,7 +5,7 @@
 import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { freemem } from 'node:os'
 import { join, resolve } from 'node:path'
-import colors from 'picocolors'
+import colors from '../ui/colors.js'
 import type { GuestEvent } from '../../../qemu/src/index.js'
 import type { Context } from '../context.js'
 import { ExitCode, InterruptedError, UsageError } from '../errors.js'
@@ -88,7 +88,7 @@ export async function verify(options: VerifyOptions, context: Context): Promise<
       {
         setup: setup as Setup,
         name: `verify-${arch}-${kho}`,
-        job: verifyJob(pattern, seed),
+        job: verifyJob(pattern, seed, kho === 'off'),
         files: { ...(await appFiles(context.root, (setup as Setup).addon)), ...nextKernelFiles(setup as Setup), input, 'questions.json': questions },
         memoryMiB: memory(),
         kho,

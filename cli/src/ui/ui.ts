@@ -4,7 +4,7 @@
 
 import { SingleBar } from 'cli-progress'
 import Table from 'cli-table3'
-import colors from 'picocolors'
+import colors from './colors.js'
 
 export interface UiOptions {
   json?: boolean
