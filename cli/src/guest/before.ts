@@ -2,7 +2,9 @@
 // Runs in the guest before the kexec: loads a file into memory that can be handed over,
 // answers look-ups from it, hands it over, and stays until the kernel is gone.
 //
-//     node before.js FILE QUESTIONS PATTERN_BYTES SEED
+//     node before.js FILE QUESTIONS PATTERN_BYTES SEED [control]
+//
+// In a control run, which has to be refused, nothing is summed up.
 
 import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -34,7 +36,7 @@ function readInto(path: string, memory: Buffer, size: number): void {
   }
 }
 
-async function main(path: string, questionsPath: string, patternBytes: number, seed: number): Promise<void> {
+async function main(path: string, questionsPath: string, patternBytes: number, seed: number, control: boolean): Promise<void> {
   const timings: Record<string, number> = {}
   const timed = async <T>(name: string, work: () => T | Promise<T>): Promise<T> => {
     const start = performance.now()
@@ -68,7 +70,7 @@ async function main(path: string, questionsPath: string, patternBytes: number, s
 
   const questions = JSON.parse(readFileSync(questionsPath, 'utf8')) as string[]
   const answers = await timed('lookups', () => askAll(store, questions))
-  const sums = await timed('checksums', () => sha256All(ranges.map(({ memory }) => memory)))
+  const sums = control ? [] : await timed('checksums', () => sha256All(ranges.map(({ memory }) => memory)))
 
   const layout = ranges.map(({ role, memory, used }): RangeLayout => ({ role, base: addressOf(memory).toString(16), length: memory.length, used }))
   const directory = alloc(directoryBytes(layout.length))
@@ -79,7 +81,7 @@ async function main(path: string, questionsPath: string, patternBytes: number, s
     ok: false,
     found: 0,
     bytes: 0,
-    ranges: ranges.map(({ role, memory }, i) => ({ role, bytes: memory.length, sha256: sums[i] as string })),
+    ranges: control ? [] : ranges.map(({ role, memory }, i) => ({ role, bytes: memory.length, sha256: sums[i] as string })),
     ...answers,
     timings,
   }
@@ -104,5 +106,5 @@ async function main(path: string, questionsPath: string, patternBytes: number, s
   await new Promise(() => keep)
 }
 
-const [file = '', questions = '', pattern = '0', seed = '1'] = process.argv.slice(2)
-await main(file, questions, Number(pattern), Number(seed))
+const [file = '', questions = '', pattern = '0', seed = '1', mode] = process.argv.slice(2)
+await main(file, questions, Number(pattern), Number(seed), mode === 'control')

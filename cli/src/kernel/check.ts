@@ -3,11 +3,13 @@
 // and sparse on every object of ours. Returns findings; judges nothing else.
 
 import { readdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { runCommand, type Command } from '../command.js'
 
 export interface Finding {
   tool: 'checkpatch' | 'sparse'
+  /** checkpatch's own; `check` is what only --strict says. */
+  level: 'error' | 'warning' | 'check'
   where: string
   text: string
 }
@@ -26,8 +28,9 @@ export function checkpatchCommand(tree: string, patch: string): Command {
 /** `FILE:LINE: WARNING:TYPE: text`, one finding a line. */
 export function parseCheckpatch(output: string): Finding[] {
   return output.split('\n').flatMap((line) => {
-    const match = /^(\S+?:\d+|\S+?): (?:ERROR|WARNING|CHECK):(.*)$/.exec(line)
-    return match ? [{ tool: 'checkpatch' as const, where: match[1] as string, text: (match[2] as string).trim() }] : []
+    const match = /^(\S+?:\d+|\S+?): (ERROR|WARNING|CHECK):(.*)$/.exec(line)
+    const level = (match?.[2] ?? '').toLowerCase() as Finding['level']
+    return match ? [{ tool: 'checkpatch' as const, level, where: basename(match[1] as string), text: (match[3] as string).trim() }] : []
   })
 }
 
@@ -47,7 +50,7 @@ export function parseSparse(output: string, ours: readonly string[]): Finding[] 
       output.split('\n').flatMap((line) => {
         const match = /^(\S+?):(\d+):(?:\d+:)? (?:warning|error): (.*)$/.exec(line.trim())
         const file = ours.find((name) => match?.[1]?.endsWith(name))
-        return match && file ? [[line, { tool: 'sparse' as const, where: `${file}:${match[2]}`, text: match[3] as string }] as const] : []
+        return match && file ? [[line, { tool: 'sparse' as const, level: 'warning' as const, where: `${file}:${match[2]}`, text: match[3] as string }] as const] : []
       }),
     ).values(),
   ]

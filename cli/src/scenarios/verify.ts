@@ -23,11 +23,11 @@ export function verifyTimeout(bytes: number): number {
   return 240_000 + (bytes / 2 ** 20) * 400
 }
 
-/** The same for both runs but for kho=: that is what makes the second one a control. */
-export function verifyJob(patternBytes: number, seed: number): Job {
+/** The same for both runs but for kho=, which makes one the control, and for sums that a control needs not. */
+export function verifyJob(patternBytes: number, seed: number, control = false): Job {
   return {
     steps: [
-      { type: 'start', name: 'before', ...nodeProgram('cli/src/guest/before.js', ['/run/input', '/run/questions.json', String(patternBytes), String(seed)]) },
+      { type: 'start', name: 'before', ...nodeProgram('cli/src/guest/before.js', ['/run/input', '/run/questions.json', String(patternBytes), String(seed), ...(control ? ['control'] : [])]) },
       { type: 'kexec', image: 'next/image', initrd: 'next/initrd' },
       { type: 'run', name: 'after', ...nodeProgram('cli/src/guest/after.js', ['/run/questions.json']) },
     ],

@@ -63,9 +63,9 @@ test('the cover letter begins with its title', () => {
 
 test("checkpatch's and sparse's findings, one each", () => {
   assert.deepEqual(parseCheckpatch('mm/kmho/core.c:12: WARNING:LONG_LINE: line length of 120 exceeds 100 columns\nTraceback (most recent call last):\n'), [
-    { tool: 'checkpatch', where: 'mm/kmho/core.c:12', text: 'LONG_LINE: line length of 120 exceeds 100 columns' },
+    { tool: 'checkpatch', level: 'warning', where: 'core.c:12', text: 'LONG_LINE: line length of 120 exceeds 100 columns' },
   ])
   const sparse = '/tree/mm/kmho/core.c:7:3: warning: incorrect type in argument 1\n/tree/mm/kmho/core.c:7:3: warning: incorrect type in argument 1\n/tree/include/linux/mm.h:1:1: warning: not ours\n  CHECK   mm/kmho/core.c\n'
-  assert.deepEqual(parseSparse(sparse, ['mm/kmho/core.c']), [{ tool: 'sparse', where: 'mm/kmho/core.c:7', text: 'incorrect type in argument 1' }])
+  assert.deepEqual(parseSparse(sparse, ['mm/kmho/core.c']), [{ tool: 'sparse', level: 'warning', where: 'mm/kmho/core.c:7', text: 'incorrect type in argument 1' }])
   assert.ok(checkpatchCommand('/t', '/p').args.includes('--strict'))
 })
