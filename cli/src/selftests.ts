@@ -11,7 +11,9 @@ import { crossPrefix, type Arch } from './kernel/arch.js'
 
 export interface Selftest {
   name: string
-  /** Runs in two stages with a kexec in between. */
+  /** Has cases that need no kexec. */
+  now: boolean
+  /** Has cases in two stages, with a kexec in between. */
   kexec: boolean
   /** Has a third stage, after another kexec. */
   again: boolean
@@ -27,8 +29,8 @@ export async function listSelftests(overlay: string): Promise<Selftest[]> {
     names.map(async (file) => {
       const text = await readFile(join(dir, file), 'utf8')
       const name = file.slice(0, -2)
-      const kexec = name.endsWith('_kexec')
-      return { name, kexec, again: kexec && /\.again\b|_again\b/.test(text) }
+      const has = (stage: string): boolean => new RegExp(`\\.${stage}\\b`).test(text)
+      return { name, now: has('now'), kexec: has('before'), again: has('again') }
     }),
   )
 }

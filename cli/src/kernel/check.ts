@@ -17,9 +17,10 @@ export interface Finding {
 /**
  * Nobody has signed yet, that comes with sending; and the one line for MAINTAINERS is in the
  * patch that brings the files, which checkpatch does not see across the mails of a series. Labels
- * such as Unlock in kernel/kexec_core.c have the case that they have.
+ * such as Unlock in kernel/kexec_core.c have the case that they have, and iterators name their
+ * cursor more than once, as list_for_each_entry() does.
  */
-const CHECKPATCH_ARGS = ['--strict', '--no-signoff', '--terse', '--no-summary', '--show-types', '--ignore', 'FILE_PATH_CHANGES,CAMELCASE']
+const CHECKPATCH_ARGS = ['--strict', '--no-signoff', '--terse', '--no-summary', '--show-types', '--ignore', 'FILE_PATH_CHANGES,CAMELCASE,MACRO_ARG_REUSE']
 
 export function checkpatchCommand(tree: string, patch: string): Command {
   return { file: 'perl', args: [join(tree, 'scripts/checkpatch.pl'), `--root=${tree}`, ...CHECKPATCH_ARGS, patch] }

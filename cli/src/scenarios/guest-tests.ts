@@ -68,22 +68,20 @@ export function kunitScenario(): Scenario {
 export function selftestScenarios(tests: readonly Selftest[], dir: string): Scenario[] {
   const files = (some: readonly Selftest[]): Record<string, string> => Object.fromEntries(some.map(({ name }) => [`selftests/${name}`, `${dir}/${name}`]))
   const base = { memoryMiB: SELFTEST_MIB, scratchDisk: 256 << 20, timeoutMs: TIMEOUT_MS }
-  const single = tests.filter(({ kexec }) => !kexec)
   const kexec = tests.filter((test) => test.kexec)
-  const scenarios: Scenario[] = []
-  if (single.length > 0) {
-    const steps = single.map((test) => selftestStep(test, 1))
-    scenarios.push({
-      name: 'selftests',
-      title: 'what can be seen without a kexec',
-      run: { ...base, job: { steps: steps.map(({ step }) => step) }, files: files(single) },
+  const scenarios: Scenario[] = tests.filter(({ now }) => now).map((test) => {
+    const steps = [selftestStep(test, 1)]
+    return {
+      name: test.name,
+      title: `${test.name.replaceAll('_', ' ')}, without a kexec`,
+      run: { ...base, job: { steps: steps.map(({ step }) => step) }, files: files([test]) },
       judge: (result) => judgeTap(steps, result),
-    })
-  }
+    }
+  })
   for (const test of kexec) {
     const steps = [selftestStep(test, 1, ['before']), selftestStep(test, 2, ['after']), ...(test.again ? [selftestStep(test, 3, ['again'])] : [])]
     scenarios.push({
-      name: test.name,
+      name: test.now ? `${test.name}-kexec` : test.name,
       title: `${test.name.replace(/_kexec$/, '').replaceAll('_', ' ')}, over a kexec`,
       run: { ...base, job: { steps: steps.flatMap(({ step }, i) => (i === 0 ? [step] : [NEXT, step])) }, files: files([test]) },
       judge: (result) => judgeTap(steps, result, { 1: 'before', 2: 'after', 3: 'again' }),

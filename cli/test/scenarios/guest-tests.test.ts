@@ -6,8 +6,9 @@ import { harnessScenarios, kunitScenario, selftestScenarios } from '../../src/sc
 import type { Scenario } from '../../src/scenarios/scenario.js'
 
 const SELFTESTS = [
-  { name: 'errors', kexec: false, again: false },
-  { name: 'anon_kexec', kexec: true, again: true },
+  { name: 'errors', now: true, kexec: false, again: false },
+  { name: 'freeze', now: true, kexec: true, again: false },
+  { name: 'anon_kexec', now: false, kexec: true, again: true },
 ]
 
 function result(events: GuestEvent[], outcome: VmResult['outcome'] = 'done'): VmResult {
@@ -25,9 +26,10 @@ function named(name: string): Scenario {
   return found
 }
 
-test('single-boot programs share a guest; one with a kexec has its own, with as many kernels as it has stages', () => {
-  assert.deepEqual(named('selftests').run.job.steps.map((step) => step.type), ['run'])
+test('a program has a guest of its own, with as many kernels as it has stages', () => {
+  assert.deepEqual(named('errors').run.job.steps.map((step) => step.type), ['run'])
   assert.deepEqual(named('anon_kexec').run.job.steps.map((step) => step.type), ['run', 'kexec', 'run', 'kexec', 'run'])
+  assert.deepEqual(named('freeze-kexec').run.job.steps.map((step) => step.type), ['run', 'kexec', 'run'])
   assert.equal(named('control').run.kho, 'off')
   assert.deepEqual(named('anon_kexec').run.files, { 'selftests/anon_kexec': '/dir/anon_kexec' })
 })
@@ -43,19 +45,19 @@ test('results are named by their program and stage', () => {
 })
 
 test('a program that said nothing has failed, and so has one whose status contradicts its results', () => {
-  assert.deepEqual(named('selftests').judge(result(said('errors', 1, '', 139)), '').map(({ status, detail }) => [status, detail[0]]), [['failed', 'no result; exit status 139']])
-  const liar = named('selftests').judge(result(said('errors', 1, 'TAP version 13\n1..1\nok 1 x', 1)), '')
+  assert.deepEqual(named('errors').judge(result(said('errors', 1, '', 139)), '').map(({ status, detail }) => [status, detail[0]]), [['failed', 'no result; exit status 139']])
+  const liar = named('errors').judge(result(said('errors', 1, 'TAP version 13\n1..1\nok 1 x', 1)), '')
   assert.deepEqual(liar.map(({ status }) => status), ['passed', 'failed'])
 })
 
 test('a kernel that complained fails the run although every test in it passed', () => {
-  const results = named('selftests').judge(result(said('errors', 1, 'TAP version 13\n1..1\nok 1 x', 0), 'oops'), '')
+  const results = named('errors').judge(result(said('errors', 1, 'TAP version 13\n1..1\nok 1 x', 0), 'oops'), '')
   assert.deepEqual(results.map(({ status }) => status), ['passed', 'failed'])
   assert.match(results[1]?.name ?? '', /the guest ended well \(oops\)/)
 })
 
 test('a program that says why it cannot run is skipped', () => {
-  const results = named('selftests').judge(result(said('errors', 1, 'TAP version 13\n1..0 # SKIP this kernel has no kmho(2)', 4)), '')
+  const results = named('errors').judge(result(said('errors', 1, 'TAP version 13\n1..0 # SKIP this kernel has no kmho(2)', 4)), '')
   assert.deepEqual(results, [{ name: 'errors', status: 'skipped', detail: ['this kernel has no kmho(2)'] }])
 })
 
