@@ -282,7 +282,7 @@ static int kmho_pmd_entry(pmd_t *pmd, unsigned long addr, unsigned long next,
 			  struct mm_walk *walk)
 {
 	struct kmho_collector *c = walk->private;
-	spinlock_t *ptl;
+	spinlock_t *ptl; /* of the page table */
 	pte_t *pte;
 	int ret = 0;
 

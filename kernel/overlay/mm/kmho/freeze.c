@@ -23,7 +23,7 @@ static int kmho_protect_pmd(pmd_t *pmd, unsigned long addr, unsigned long next,
 {
 	struct vm_area_struct *vma = walk->vma;
 	pte_t *start, *pte;
-	spinlock_t *ptl;
+	spinlock_t *ptl; /* of the page table */
 
 	split_huge_pmd(vma, pmd, addr);
 	start = pte_offset_map_lock(walk->mm, pmd, addr, &ptl);
@@ -59,10 +59,10 @@ static const struct mm_walk_ops kmho_protect_ops = {
 static int kmho_protect_range(struct mm_struct *mm, unsigned long start,
 			      unsigned long end)
 {
+	VMA_ITERATOR(vmi, mm, start);
 	struct mmu_notifier_range notify;
 	struct vm_area_struct *vma;
 	int err;
-	VMA_ITERATOR(vmi, mm, start);
 
 	mmu_notifier_range_init(&notify, MMU_NOTIFY_PROTECTION_PAGE, 0, mm,
 				start, end);

@@ -20,6 +20,7 @@
 #include <linux/mman.h>
 #include <linux/mmap_lock.h>
 #include <linux/pagewalk.h>
+#include <linux/pgalloc.h>
 #include <linux/rmap.h>
 #include <linux/sched/mm.h>
 #include <linux/security.h>
@@ -28,7 +29,6 @@
 #include <linux/uaccess.h>
 #include <linux/userfaultfd_k.h>
 
-#include <asm/pgalloc.h>
 #include <asm/tlbflush.h>
 
 #include "../internal.h"
@@ -713,7 +713,7 @@ static void kmho_install_huge(struct kmho_installer *in,
 			      unsigned long addr)
 {
 	pmd_t *pmd = mm_find_pmd(in->mm, addr);
-	spinlock_t *ptl = pmd_lock(in->mm, pmd);
+	spinlock_t *ptl = pmd_lock(in->mm, pmd); /* of the page table */
 
 	pgtable_trans_huge_deposit(in->mm, pmd,
 				   in->deposit[--in->nr_deposit]);
@@ -735,7 +735,7 @@ static void kmho_install_extent(struct kmho_installer *in,
 	add_mm_counter(in->mm, MM_ANONPAGES, kmho_extent_nr(ext));
 	for (; addr < end; addr = next) {
 		struct vm_area_struct *vma = kmho_target_vma(in, addr);
-		spinlock_t *ptl;
+		spinlock_t *ptl; /* of the page table */
 		pte_t *pte;
 
 		next = min(pmd_addr_end(addr, end), vma->vm_end);

@@ -18,7 +18,7 @@
 #include <uapi/linux/kmho.h>
 
 /* Most ranges one call may name */
-#define KMHO_MAX_RANGES		(1UL << 20)
+#define KMHO_MAX_RANGES		BIT(20)
 
 /* Tables (extent.c) */
 
@@ -229,7 +229,7 @@ struct kmho_record {
 	struct list_head list;
 	struct list_head in_mm;
 	struct kref ref;
-	struct mutex lock;
+	struct mutex lock; /* see above */
 	u64 key;
 	kuid_t uid;
 	struct user_struct *user;

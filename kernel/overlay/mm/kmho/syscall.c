@@ -542,7 +542,7 @@ static int kmho_query_key(kuid_t owner, struct kmho_answer *out)
 	if (IS_ERR(rec))
 		return PTR_ERR(rec);
 
-	out->records = kvzalloc(sizeof(*out->records), GFP_KERNEL_ACCOUNT);
+	out->records = kvzalloc_obj(*out->records, GFP_KERNEL_ACCOUNT);
 	if (out->records) {
 		kmho_record_describe(rec, out->records);
 		out->nr_records = out->op->records && out->op->nr_records;
