@@ -165,8 +165,14 @@ export function vmOptions(run: GuestRun, dir: string): VmOptions {
     timeoutMs: run.timeoutMs,
     signal: run.signal,
     ...(run.kho ? { kho: run.kho } : {}),
-    // The suites run at every boot otherwise, and log the errors that they provoke.
-    cmdline: [`kunit.enable=${run.kunit ? 1 : 0}`, ...(run.cmdline ?? [])],
+    cmdline: [
+      // The suites run at every boot otherwise, and log the errors that they provoke.
+      `kunit.enable=${run.kunit ? 1 : 0}`,
+      // The interrupt controller goes on writing its pending tables where the kernel before put
+      // them; without EFI nothing keeps the next kernel from using that memory, and it hangs.
+      ...(setup.arch === 'arm64' ? ['irqchip.gicv3_nolpi=1'] : []),
+      ...(run.cmdline ?? []),
+    ],
     ...(run.disks ? { disks: run.disks } : {}),
     ...(run.allow ? { allow: run.allow } : {}),
     ...(run.onConsole ? { onConsole: run.onConsole } : {}),
