@@ -69,7 +69,7 @@ export function parseKtap(text: string): KtapResult[] {
     if (result) {
       const level = open(indent)
       level.seen++
-      const [title = '', directive = ''] = (result[3] ?? '').split(/\s+#\s*(?=SKIP|TODO)/i)
+      const [title = '', directive = ''] = (result[3] ?? '').split(/\s+#\s*(?=SKIP)/i)
       const name = title.trim() || `test ${result[2]}`
       const failed = result[1] !== undefined
       // Everything that an inner level printed since its header belongs to this result.
