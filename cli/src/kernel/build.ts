@@ -4,7 +4,7 @@
 // cache. The only file that knows make.
 
 import { availableParallelism } from 'node:os'
-import { copyFile, mkdir, readFile, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, readFile, readdir, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { exists, makeWhole, needSpace, removeLeftovers, sha256Text, withLock, writeWhole } from '../cache.js'
 import { CommandError, runCommand, type Command } from '../command.js'
@@ -52,7 +52,7 @@ export interface KernelOptions {
 }
 
 /** Goes up when this file builds differently, so that older results are not taken for new ones. */
-const PIPELINE = '1'
+const PIPELINE = '2'
 
 const LOCALVERSION = '-kmho'
 const SUCCESSOR = '-kmho-next'
@@ -108,22 +108,36 @@ export function makeCommand(options: MakeOptions): Command {
   }
 }
 
+/** Has the objects to itself: two makes in one place spoil each other's. */
+async function withObjects<T>(objects: string, label: string, work: () => Promise<T>, context: StepContext): Promise<T> {
+  return withLock(`${objects}.lock`, context.signal, work, (pid) => context.ui.info(`waiting for another kmho (process ${pid}) that builds ${label}`))
+}
+
 function objectsDir(cache: CacheDirs, options: Pick<KernelOptions, 'arch' | 'flavor'>, source: Pick<KernelSource, 'id'>): string {
   return join(cache.objects, `${options.arch}-${options.flavor}-${source.id}`)
 }
 
-/** The tree of a kernel, up to date, and its configured objects: for tools that need more of it than its image. */
-export async function ensureTree(options: KernelOptions, context: StepContext): Promise<{ source: KernelSource; tree: string; objects: string }> {
-  const { arch, flavor, base, cache, dirs, signal } = options
+/** The tree of a kernel, up to date. */
+export async function ensureTree(options: KernelOptions, context: StepContext): Promise<{ source: KernelSource; tree: string }> {
+  const { flavor, base, cache, dirs, signal } = options
   const source = await fetchSource(await chooseRoad(options), { base, cache, signal }, context)
   const { dir: tree } = await prepareTree({ source, dirs, cache, stock: flavor === 'stock', signal })
+  return { source, tree }
+}
+
+/** Works in that tree and its configured objects: for tools that need more of a kernel than its image. */
+export async function withTree<T>(options: KernelOptions, context: StepContext, work: (places: { tree: string; objects: string }) => Promise<T>): Promise<T> {
+  const { arch, flavor, cache, dirs, signal } = options
+  const { source, tree } = await ensureTree(options, context)
   const objects = objectsDir(cache, options, source)
-  if (!(await exists(join(objects, '.config')))) {
-    await mkdir(objects, { recursive: true })
-    const { paths } = await readFragments(dirs.config, arch, flavor)
-    for (const command of configCommands(makeCommand({ arch, tree, objects, cache }), tree, objects, paths)) await runCommand(command, { signal })
-  }
-  return { source, tree, objects }
+  return withObjects(objects, `${arch} ${flavor}`, async () => {
+    if (!(await exists(join(objects, '.config')))) {
+      await mkdir(objects, { recursive: true })
+      const { paths } = await readFragments(dirs.config, arch, flavor)
+      for (const command of configCommands(makeCommand({ arch, tree, objects, cache }), tree, objects, paths)) await runCommand(command, { signal })
+    }
+    return work({ tree, objects })
+  }, context)
 }
 
 async function kernelName(options: KernelOptions, tree: string): Promise<string> {
@@ -177,8 +191,7 @@ export async function planKernel(options: KernelOptions): Promise<KernelPlan> {
   const label = `${arch} ${flavor}`
   const skip = cached === undefined ? {} : { cached }
 
-  const locked = <T>(work: () => Promise<T>, context: StepContext): Promise<T> =>
-    withLock(`${objects}.lock`, signal, work, (pid) => context.ui.info(`waiting for another kmho (process ${pid}) that builds ${label}`))
+  const locked = <T>(work: () => Promise<T>, context: StepContext): Promise<T> => withObjects(objects, label, work, context)
 
   // Named so that removeLeftovers() knows whose it was.
   const staging = join(cache.kernels, `.partial-staging-${arch}-${flavor}-${process.pid}`)
@@ -217,7 +230,8 @@ export async function planKernel(options: KernelOptions): Promise<KernelPlan> {
         }, context),
     })),
     {
-      title: `kernel ${label}`,
+      // One step and one lock for all of it: another kmho in between would leave its own release in the objects.
+      title: `kernel ${label}, then its successor: the same objects under another release`,
       command: make(target),
       ...skip,
       run: (context) =>
@@ -229,46 +243,27 @@ export async function planKernel(options: KernelOptions): Promise<KernelPlan> {
           await collect(objects, image, staging, 'image')
           await copyFile(join(objects, '.config'), join(staging, 'config'))
           await copyFile(join(objects, 'System.map'), join(staging, 'System.map'))
-          await writeFile(join(staging, 'release'), await release(objects))
-          return `${await release(objects)}, ${built} objects`
-        }, context),
-    },
-    {
-      title: `successor of ${label}: the same objects, another release`,
-      command: make(target, SUCCESSOR),
-      ...skip,
-      run: (context) =>
-        locked(async () => {
+          const headers = make('headers_install')
+          await runCommand({ ...headers, args: [...headers.args, `INSTALL_HDR_PATH=${join(staging, 'headers')}`] }, { signal, onLine: (line) => context.ui.verbose(line) })
+          const first = await requireRelease(objects, LOCALVERSION)
           await runMake(make(target, SUCCESSOR), undefined, warnings, context)
           await collect(objects, image, staging, 'image-next')
-          await writeFile(join(staging, 'release-next'), await release(objects))
-          return release(objects)
+          const next = await requireRelease(objects, SUCCESSOR)
+          if (!stock && (await stampedCode(tree)) !== builtKey) {
+            throw new MachineryError({ expected: 'kernel/ to stay as it was while it was being built', found: 'another build with other contents', mend: 'run the command again' })
+          }
+          const name = await kernelName(options, builtKey)
+          const kernel: Omit<Kernel, 'image' | 'config' | 'headers' | 'systemMap' | 'successor'> & { successor: { release: string } } = { arch, flavor, release: first, successor: { release: next }, source: source.description, vmlinux: join(objects, 'vmlinux'), warnings }
+          await writeWhole(join(staging, 'kernel.json'), JSON.stringify(kernel, null, 2))
+          await makeWhole(join(cache.kernels, name), async (partial) => {
+            await runCommand({ file: 'cp', args: ['-a', staging, partial] }, { signal })
+          })
+          await rm(staging, { recursive: true, force: true })
+          await pruneKernels(cache, `${arch}-${flavor}-`)
+          done = await readKernel(cache, name)
+          for (const line of warnings) context.ui.warn(line)
+          return `${first} and ${next}, ${built} objects`
         }, context),
-    },
-    {
-      title: `headers of ${label}`,
-      command: { ...make('headers_install'), args: [...make('headers_install').args, `INSTALL_HDR_PATH=${join(staging, 'headers')}`] },
-      ...skip,
-      run: async (context) => {
-        const command = make('headers_install')
-        await locked(async () => {
-          await runCommand({ ...command, args: [...command.args, `INSTALL_HDR_PATH=${join(staging, 'headers')}`] }, { signal, onLine: (line) => context.ui.verbose(line) })
-        }, context)
-        if (!stock && (await stampedCode(tree)) !== builtKey) {
-          throw new MachineryError({ expected: 'kernel/ to stay as it was while it was being built', found: 'another build with other contents', mend: 'run the command again' })
-        }
-        const name = await kernelName(options, builtKey)
-        const [first = '', next = ''] = await Promise.all(['release', 'release-next'].map((file) => readFile(join(staging, file), 'utf8')))
-        const kernel: Omit<Kernel, 'image' | 'config' | 'headers' | 'systemMap' | 'successor'> & { successor: { release: string } } = { arch, flavor, release: first, successor: { release: next }, source: source.description, vmlinux: join(objects, 'vmlinux'), warnings }
-        await writeWhole(join(staging, 'kernel.json'), JSON.stringify(kernel, null, 2))
-        await makeWhole(join(cache.kernels, name), async (partial) => {
-          await runCommand({ file: 'cp', args: ['-a', staging, partial] }, { signal })
-        })
-        await rm(staging, { recursive: true, force: true })
-        await pruneKernels(cache, `${arch}-${flavor}-`)
-        done = await readKernel(cache, name)
-        for (const line of warnings) context.ui.warn(line)
-      },
     },
   ]
   return {
@@ -280,8 +275,11 @@ export async function planKernel(options: KernelOptions): Promise<KernelPlan> {
   }
 }
 
-async function release(objects: string): Promise<string> {
-  return (await readFile(join(objects, 'include/config/kernel.release'), 'utf8')).trim()
+/** The release that make has just built, which has to end as it was told. */
+async function requireRelease(objects: string, localversion: string): Promise<string> {
+  const release = (await readFile(join(objects, 'include/config/kernel.release'), 'utf8')).trim()
+  if (release.endsWith(localversion)) return release
+  throw new MachineryError({ expected: `a release that ends in ${localversion}`, found: release, mend: `another make has used ${objects}; run the command again` })
 }
 
 async function collect(objects: string, image: string, staging: string, name: string): Promise<void> {
