@@ -15,7 +15,7 @@ export interface StepContext {
 /** One step of a plan: a command that is run, or work done in this process, described. */
 export type Step =
   | { title: string; command: Command; run?: never; cached?: string }
-  | { title: string; command?: Command; run: (context: StepContext) => Promise<string | void>; cached?: string }
+  | { title: string; command?: Command | readonly Command[]; run: (context: StepContext) => Promise<string | void>; cached?: string }
 
 export interface RunPlanOptions {
   ui: Ui
@@ -23,9 +23,13 @@ export interface RunPlanOptions {
   dryRun?: boolean
 }
 
+function commandsOf(step: Step): readonly Command[] {
+  return step.command === undefined ? [] : [step.command].flat()
+}
+
 /** The plan as text: a comment for each step, and the commands that it runs. */
 export function formatPlan(steps: readonly Step[]): string[] {
-  return steps.flatMap((step) => [`# ${step.title}${step.cached ? ` (nothing to do: ${step.cached})` : ''}`, ...(step.command && !step.cached ? [formatCommand(step.command)] : [])])
+  return steps.flatMap((step) => [`# ${step.title}${step.cached ? ` (nothing to do: ${step.cached})` : ''}`, ...(step.cached ? [] : commandsOf(step).map(formatCommand))])
 }
 
 /** Carries the steps out in order; those whose result is there already are passed over. */
@@ -43,7 +47,7 @@ export async function runPlan(steps: readonly Step[], options: RunPlanOptions): 
     }
     const progress = ui.progress(step.title)
     try {
-      if (step.command) ui.verbose(formatCommand(step.command))
+      for (const command of commandsOf(step)) ui.verbose(formatCommand(command))
       const note = step.run
         ? await step.run({ ui, signal, progress })
         : void (await runCommand(step.command, { signal, onLine: (line) => ui.verbose(line) }))

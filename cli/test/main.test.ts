@@ -32,7 +32,7 @@ for (const [what, args, expected] of [
   ['an unknown architecture', ['kernel', 'build', '--arch', 'vax'], /expected --arch to be one of x86_64, arm64, found vax/],
   ['an unknown flavor', ['boot', '--flavor', 'mint'], /expected --flavor to be one of default, stock, debug, found mint/],
   ['a size that is none', ['verify', '--size', 'much'], /expected --size to be a size such as 256M or 4G, found "much"/],
-  ['more memory than there is', ['verify', '--size', '900G'], /expected \d+ MiB of free memory for the guest, found \d+ MiB; choose a smaller --size/],
+  ['more memory than there is', ['verify', '--size', '900G'], /expected \d+ MiB of free memory for the two guests, found \d+ MiB; choose a smaller --size/],
   ['an input that is not there', ['verify', '--input', '/nowhere/file'], /expected --input to name a file, found nothing at \/nowhere\/file/],
   ['an input that is a folder', ['verify', '--input', '/'], /expected --input to name a file, found something else at \//],
   ['a source that is not there', ['kernel', 'build', '--source', '/nowhere/linux.tar.xz'], /expected --source to name a tarball or a folder, found nothing at/],
@@ -83,7 +83,7 @@ test('--dry-run prints the argv of every step and makes nothing', async (t) => {
   assert.match(stdout, /^KBUILD_BUILD_USER=kmho .*make -C \S+ O=\S+ ARCH=arm64 .* LOCALVERSION=-kmho -j\d+ Image$/m)
   assert.match(stdout, /LOCALVERSION=-kmho-next -j\d+ Image$/m)
   assert.match(stdout, /merge_config\.sh -m -O \S+ \S+\.config \S+base\.config \S+arm64\.config \S+default\.config$/m)
-  assert.match(stdout, /^# control: the same with kho=off$/m)
+  assert.match(stdout, /^# kexec of arm64 with kho=on, and beside it a control with kho=off$/m)
   assert.equal(existsSync(cache), false)
 })
 

@@ -6,7 +6,7 @@
 
 import { readFileSync } from 'node:fs'
 import { query, takeover } from '../../../native/lib/index.js'
-import { askAll, sha256All } from './answers.js'
+import { askAll, sha256 } from './answers.js'
 import { KvStore } from './kv-store.js'
 import { KEYS, readDirectory, report, type GuestReport, type RangeLayout } from './layout.js'
 
@@ -40,7 +40,7 @@ async function main(questionsPath: string): Promise<void> {
     const questions = JSON.parse(readFileSync(questionsPath, 'utf8')) as string[]
     await timed('firstAnswer', () => askAll(store, questions.slice(0, 1)))
     Object.assign(done, await timed('lookups', () => askAll(store, questions)))
-    const sums = await timed('checksums', () => sha256All(taken))
+    const sums = await timed('checksums', () => taken.map(sha256))
     done.ranges = layout.map(({ role, length }, i) => ({ role, bytes: length, sha256: sums[i] as string }))
     done.ok = true
   } catch (error) {

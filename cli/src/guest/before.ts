@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: MIT
 // Runs in the guest before the kexec: loads a file into memory that can be handed over,
-// answers look-ups from it, hands it over, and stays until the kernel is gone.
+// answers look-ups from it, hands it over, and stays until the kernel is gone. The file comes as
+// a disk; SIZE_FILE says how many bytes of it are the file.
 //
-//     node before.js FILE QUESTIONS PATTERN_BYTES SEED [control]
+//     node before.js DISK SIZE_FILE QUESTIONS PATTERN_BYTES SEED [control]
 //
 // In a control run, which has to be refused, nothing is summed up.
 
-import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { addressOf, alloc, handover, pageSize, query } from '../../../native/lib/index.js'
-import { askAll, sha256All } from './answers.js'
+import { askAll, sha256 } from './answers.js'
 import { buildIndex, KvStore, parseRecords } from './kv-store.js'
 import { directoryBytes, KEYS, report, writeDirectory, type GuestReport, type RangeLayout, type Role } from './layout.js'
 import { fillPattern } from './pattern.js'
 
-/** The pattern lies in ranges of this size, so that two of them can be summed up at once. */
+/** The pattern lies in ranges of this size. */
 const PATTERN_RANGE = 64 << 20
 
 interface LoadedRange {
@@ -36,7 +37,7 @@ function readInto(path: string, memory: Buffer, size: number): void {
   }
 }
 
-async function main(path: string, questionsPath: string, patternBytes: number, seed: number, control: boolean): Promise<void> {
+async function main(path: string, sizePath: string, questionsPath: string, patternBytes: number, seed: number, control: boolean): Promise<void> {
   const timings: Record<string, number> = {}
   const timed = async <T>(name: string, work: () => T | Promise<T>): Promise<T> => {
     const start = performance.now()
@@ -45,11 +46,11 @@ async function main(path: string, questionsPath: string, patternBytes: number, s
     return result
   }
 
-  const size = statSync(path).size
+  const size = Number(readFileSync(sizePath, 'utf8'))
   const ranges: LoadedRange[] = []
-  const store = await timed('load', () => {
-    const data = alloc(Math.max(size, 1))
-    readInto(path, data, size)
+  const data = alloc(Math.max(size, 1))
+  await timed('read', () => readInto(path, data, size))
+  const store = await timed('index', () => {
     const records = parseRecords(data.subarray(0, size))
     const index = alloc(records.indexBytes)
     buildIndex(index, records)
@@ -65,12 +66,12 @@ async function main(path: string, questionsPath: string, patternBytes: number, s
     }
   })
   report({ report: 'loaded', format: store.format, records: store.records })
-  // The host takes the file away now. From here on there is nothing but the memory.
-  while (existsSync(path)) await sleep(20)
+  // The host empties the disk now, then takes this away. From here on there is nothing but the memory.
+  while (existsSync(sizePath)) await sleep(20)
 
   const questions = JSON.parse(readFileSync(questionsPath, 'utf8')) as string[]
   const answers = await timed('lookups', () => askAll(store, questions))
-  const sums = control ? [] : await timed('checksums', () => sha256All(ranges.map(({ memory }) => memory)))
+  const sums = control ? [] : await timed('checksums', () => ranges.map(({ memory }) => sha256(memory)))
 
   const layout = ranges.map(({ role, memory, used }): RangeLayout => ({ role, base: addressOf(memory).toString(16), length: memory.length, used }))
   const directory = alloc(directoryBytes(layout.length))
@@ -106,5 +107,5 @@ async function main(path: string, questionsPath: string, patternBytes: number, s
   await new Promise(() => keep)
 }
 
-const [file = '', questions = '', pattern = '0', seed = '1', mode] = process.argv.slice(2)
-await main(file, questions, Number(pattern), Number(seed), mode === 'control')
+const [disk = '', size = '', questions = '', pattern = '0', seed = '1', mode] = process.argv.slice(2)
+await main(disk, size, questions, Number(pattern), Number(seed), mode === 'control')

@@ -231,8 +231,8 @@ export async function planKernel(options: KernelOptions): Promise<KernelPlan> {
     })),
     {
       // One step and one lock for all of it: another kmho in between would leave its own release in the objects.
-      title: `kernel ${label}, then its successor: the same objects under another release`,
-      command: make(target),
+      title: `kernel ${label}, and its successor: the same objects under another release`,
+      command: [make(target), make('headers_install'), make(target, SUCCESSOR)],
       ...skip,
       run: (context) =>
         locked(async () => {

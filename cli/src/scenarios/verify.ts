@@ -23,11 +23,16 @@ export function verifyTimeout(bytes: number): number {
   return 240_000 + (bytes / 2 ** 20) * 400
 }
 
+/** The disk with the input: the guest's only one beside its root. */
+const INPUT_DISK = '/dev/vdb'
+/** How many bytes of the disk are the input; a file of the share, there as long as the disk holds them. */
+export const INPUT_SIZE = 'input-size'
+
 /** The same for both runs but for kho=, which makes one the control, and for sums that a control needs not. */
 export function verifyJob(patternBytes: number, seed: number, control = false): Job {
   return {
     steps: [
-      { type: 'start', name: 'before', ...nodeProgram('cli/src/guest/before.js', ['/run/input', '/run/questions.json', String(patternBytes), String(seed), ...(control ? ['control'] : [])]) },
+      { type: 'start', name: 'before', ...nodeProgram('cli/src/guest/before.js', [INPUT_DISK, `/run/${INPUT_SIZE}`, '/run/questions.json', String(patternBytes), String(seed), ...(control ? ['control'] : [])]) },
       { type: 'kexec', image: 'next/image', initrd: 'next/initrd' },
       { type: 'run', name: 'after', ...nodeProgram('cli/src/guest/after.js', ['/run/questions.json']) },
     ],
@@ -83,18 +88,18 @@ export async function expect(path: string, patternBytes: number, seed: number): 
   // One question that has no answer: a store that answers anything would be caught.
   const questions = [...known, 'a key that is not in the store']
   const ranges: RangeSum[] = [
-    { role: 'data', bytes: memory.length, sha256: await sha256(memory) },
-    { role: 'index', bytes: index.length, sha256: await sha256(index) },
+    { role: 'data', bytes: memory.length, sha256: sha256(memory) },
+    { role: 'index', bytes: index.length, sha256: sha256(index) },
   ]
   for (let at = 0; at < patternBytes; at += PATTERN_RANGE) {
     const used = Math.min(PATTERN_RANGE, patternBytes - at)
     const part = Buffer.alloc(Math.ceil(used / PAGE) * PAGE)
     fillPattern(part.subarray(0, used), seed, at / PAGE)
-    ranges.push({ role: 'pattern', bytes: part.length, sha256: await sha256(part) })
+    ranges.push({ role: 'pattern', bytes: part.length, sha256: sha256(part) })
   }
   return {
     bytes: ranges.reduce((sum, range) => sum + range.bytes, 0),
-    fileSha256: await sha256(data),
+    fileSha256: sha256(data),
     records: store.records,
     format: store.format,
     questions,

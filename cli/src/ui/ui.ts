@@ -86,7 +86,7 @@ export class Ui {
       update: (done, total, text) => {
         if (Date.now() - last < LINE_EVERY_MS) return
         last = Date.now()
-        this.#err.write(`${title}: ${total ? `${done}/${total}` : done}${text ? ` ${text}` : ''}\n`)
+        this.#err.write(`${title}: ${[total ? `${done}/${total}` : done || '', text].filter(Boolean).join(' ')}\n`)
       },
       done: (note) => void this.#err.write(`${colors.green('ok')} ${title}${note ? `: ${note}` : ''} ${colors.dim(`(${seconds(Date.now() - start)})`)}\n`),
       fail: () => void this.#err.write(`${colors.red('failed')} ${title}\n`),

@@ -108,7 +108,7 @@ test('neither program is given the file but the first, and the kernel in between
   const { steps } = verifyJob(4096, 1)
   assert.deepEqual(steps.map((step) => step.type), ['start', 'kexec', 'run'])
   const [before, kexec, after] = steps
-  assert.ok(before?.type === 'start' && before.argv.includes('/run/input'))
+  assert.ok(before?.type === 'start' && before.argv.includes('/dev/vdb'))
   assert.ok(kexec?.type === 'kexec' && kexec.image === 'next/image')
-  assert.ok(after?.type === 'run' && !after.argv.includes('/run/input'))
+  assert.ok(after?.type === 'run' && !after.argv.includes('/dev/vdb'))
 })
