@@ -538,5 +538,7 @@ int main(void)
 		do_job(job);
 	else if (has_share)
 		fail("there is no file `job` on the share");
+	else if (stage > 1)
+		fail("the kernel before had a job, and kmho.share is not on this one's command line");
 	finish(0);
 }
