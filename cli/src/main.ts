@@ -106,6 +106,7 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
       .option('--flavor <flavor>', 'default or debug', 'default')
       .option('--source <path>', 'your own tarball or tree of Linux')
       .option('--list', 'say which there are')
+      .option('--seed <n>', 'chooses the programs of tests that are random', positive)
       .option('--keep', 'leave the folders of the runs'),
     (context, command) => test(command.args, command.opts(), context),
   )

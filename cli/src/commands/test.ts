@@ -23,7 +23,11 @@ export interface TestOptions {
   jobs?: number
   list?: boolean
   keep?: boolean
+  seed?: number
 }
+
+/** What the debug flavor checks takes it as many times as long. */
+const DEBUG_FACTOR = 4
 
 export async function test(names: readonly string[], options: TestOptions, context: Context): Promise<ExitCode> {
   const { ui, signal } = context
@@ -48,7 +52,7 @@ export async function test(names: readonly string[], options: TestOptions, conte
         const { tree } = await ensureTree({ ...options, arch: setup.arch, flavor: setup.kernel.flavor, base, dirs: context.dirs, cache: context.cache, signal }, step)
         const dir = await buildSelftests(setup.arch, setup.kernel.headers, tree, context)
         const files = { ...(await appFiles(context.root, setup.addon)), ...nextKernelFiles(setup) }
-        chosen = scenarios(tests, dir, files).filter(({ name }) => names.length === 0 || names.includes(name))
+        chosen = scenarios(tests, dir, files, options.seed).filter(({ name }) => names.length === 0 || names.includes(name))
       },
     },
   ])
@@ -61,8 +65,8 @@ export async function test(names: readonly string[], options: TestOptions, conte
   return bad === 0 ? ExitCode.ok : ExitCode.failed
 }
 
-function scenarios(tests: Parameters<typeof selftestScenarios>[0], dir: string, files: Record<string, string>): Scenario[] {
-  return [...harnessScenarios(), kunitScenario(), ...selftestScenarios(tests, dir), ...addonScenarios(files)]
+function scenarios(tests: Parameters<typeof selftestScenarios>[0], dir: string, files: Record<string, string>, seed?: number): Scenario[] {
+  return [...harnessScenarios(), kunitScenario(), ...selftestScenarios(tests, dir, seed), ...addonScenarios(files)]
 }
 
 async function runScenario(scenario: Scenario, setup: Setup, options: TestOptions, context: Context): Promise<KtapResult[]> {
@@ -84,7 +88,7 @@ async function runScenario(scenario: Scenario, setup: Setup, options: TestOption
         job: run.job,
         files: { ...nextKernelFiles(setup), ...(run.files ?? {}) },
         memoryMiB: run.memoryMiB ?? GUEST_BASE_MIB,
-        timeoutMs: run.timeoutMs,
+        timeoutMs: run.timeoutMs * (setup.kernel.flavor === 'debug' ? DEBUG_FACTOR : 1),
         // Judged first, and removed then: a result may be in the console of a run that ended well.
         keep: true,
         signal,

@@ -19,11 +19,11 @@ interface TapStep {
   step: Step
 }
 
-function selftestStep(test: Selftest, stage: number, args: readonly string[] = []): TapStep {
+function selftestStep(test: Selftest, stage: number, args: readonly string[], seed?: number): TapStep {
   return {
     name: test.name,
     stage,
-    step: { type: 'run', name: test.name, argv: [`${guestPaths.share}/selftests/${test.name}`, ...args], env: { KMHO_TEST_SWAP_DEV: '/dev/vdb' }, mayFail: true },
+    step: { type: 'run', name: test.name, argv: [`${guestPaths.share}/selftests/${test.name}`, ...args], env: { KMHO_TEST_SWAP_DEV: '/dev/vdb', ...(seed === undefined ? {} : { KMHO_TEST_SEED: String(seed) }) }, mayFail: true },
   }
 }
 
@@ -65,12 +65,13 @@ export function kunitScenario(): Scenario {
   }
 }
 
-export function selftestScenarios(tests: readonly Selftest[], dir: string): Scenario[] {
+/** `seed` chooses the programs of tests that are random. */
+export function selftestScenarios(tests: readonly Selftest[], dir: string, seed?: number): Scenario[] {
   const files = (some: readonly Selftest[]): Record<string, string> => Object.fromEntries(some.map(({ name }) => [`selftests/${name}`, `${dir}/${name}`]))
   const base = { memoryMiB: SELFTEST_MIB, scratchDisk: 256 << 20, timeoutMs: TIMEOUT_MS }
   const kexec = tests.filter((test) => test.kexec)
   const scenarios: Scenario[] = tests.filter(({ now }) => now).map((test) => {
-    const steps = [selftestStep(test, 1)]
+    const steps = [selftestStep(test, 1, [], seed)]
     return {
       name: test.name,
       title: `${test.name.replaceAll('_', ' ')}, without a kexec`,
@@ -79,7 +80,7 @@ export function selftestScenarios(tests: readonly Selftest[], dir: string): Scen
     }
   })
   for (const test of kexec) {
-    const steps = [selftestStep(test, 1, ['before']), selftestStep(test, 2, ['after']), ...(test.again ? [selftestStep(test, 3, ['again'])] : [])]
+    const steps = [selftestStep(test, 1, ['before'], seed), selftestStep(test, 2, ['after'], seed), ...(test.again ? [selftestStep(test, 3, ['again'], seed)] : [])]
     scenarios.push({
       name: test.now ? `${test.name}-kexec` : test.name,
       title: `${test.name.replace(/_kexec$/, '').replaceAll('_', ' ')}, over a kexec`,
