@@ -9,8 +9,8 @@ import { INTERRUPTED, root, run } from './bootstrap.mjs'
 
 export const ARCHES = ['x86_64', 'arm64']
 
-/** Options of a step: `--arch x86_64` limits it to one architecture. */
-export const options = minimist(process.argv.slice(2), { string: ['arch'] })
+/** Options of a step: `--arch x86_64` limits it to one architecture; `--only NAME` to one part of test:soak. */
+export const options = minimist(process.argv.slice(2), { string: ['arch', 'only'] })
 export const arches = options.arch ? [options.arch] : ARCHES
 
 export function heading(text) {

@@ -107,6 +107,9 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
       .option('--source <path>', 'your own tarball or tree of Linux')
       .option('--list', 'say which there are')
       .option('--seed <n>', 'chooses the programs of tests that are random', positive)
+      .option('--calls <n>', 'how many random calls', positive)
+      .option('--kexecs <n>', 'how many kexecs, one after the other', positive)
+      .option('--mib <n>', 'how much memory goes through them', positive)
       .option('--keep', 'leave the folders of the runs'),
     (context, command) => test(command.args, command.opts(), context),
   )

@@ -17,6 +17,8 @@ export interface Selftest {
   kexec: boolean
   /** Has a third stage, after another kexec. */
   again: boolean
+  /** Has a stage that is run after each of any number of kexecs. */
+  each: boolean
 }
 
 const FOLDER = 'tools/testing/selftests/kmho'
@@ -30,7 +32,7 @@ export async function listSelftests(overlay: string): Promise<Selftest[]> {
       const text = await readFile(join(dir, file), 'utf8')
       const name = file.slice(0, -2)
       const has = (stage: string): boolean => new RegExp(`\\.${stage}\\b`).test(text)
-      return { name, now: has('now'), kexec: has('before'), again: has('again') }
+      return { name, now: has('now'), kexec: has('before'), again: has('again'), each: has('each') }
     }),
   )
 }

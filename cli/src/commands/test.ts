@@ -10,20 +10,19 @@ import { ExitCode, UsageError } from '../errors.js'
 import { ensureTree } from '../kernel/build.js'
 import { readBase } from '../kernel/base.js'
 import { appFiles, explainFailure, GUEST_BASE_MIB, nextKernelFiles, planSetup, runGuest, type Setup } from '../machine.js'
-import { addonScenarios, harnessScenarios, kunitScenario, selftestScenarios } from '../scenarios/guest-tests.js'
+import { addonScenarios, harnessScenarios, kunitScenario, selftestScenarios, type TestScale } from '../scenarios/guest-tests.js'
 import type { KtapResult } from '../scenarios/ktap.js'
 import type { Scenario } from '../scenarios/scenario.js'
 import { buildSelftests, listSelftests } from '../selftests.js'
 import { seconds } from '../ui/ui.js'
 
-export interface TestOptions {
+export interface TestOptions extends TestScale {
   arch?: string
   flavor?: string
   source?: string
   jobs?: number
   list?: boolean
   keep?: boolean
-  seed?: number
 }
 
 /** What the debug flavor checks takes it as many times as long. */
@@ -52,7 +51,7 @@ export async function test(names: readonly string[], options: TestOptions, conte
         const { tree } = await ensureTree({ ...options, arch: setup.arch, flavor: setup.kernel.flavor, base, dirs: context.dirs, cache: context.cache, signal }, step)
         const dir = await buildSelftests(setup.arch, setup.kernel.headers, tree, context)
         const files = { ...(await appFiles(context.root, setup.addon)), ...nextKernelFiles(setup) }
-        chosen = scenarios(tests, dir, files, options.seed).filter(({ name }) => names.length === 0 || names.includes(name))
+        chosen = scenarios(tests, dir, files, options).filter(({ name }) => names.length === 0 || names.includes(name))
       },
     },
   ])
@@ -65,8 +64,8 @@ export async function test(names: readonly string[], options: TestOptions, conte
   return bad === 0 ? ExitCode.ok : ExitCode.failed
 }
 
-function scenarios(tests: Parameters<typeof selftestScenarios>[0], dir: string, files: Record<string, string>, seed?: number): Scenario[] {
-  return [...harnessScenarios(), kunitScenario(), ...selftestScenarios(tests, dir, seed), ...addonScenarios(files)]
+function scenarios(tests: Parameters<typeof selftestScenarios>[0], dir: string, files: Record<string, string>, scale: TestScale = {}): Scenario[] {
+  return [...harnessScenarios(), kunitScenario(), ...selftestScenarios(tests, dir, scale), ...addonScenarios(files)]
 }
 
 async function runScenario(scenario: Scenario, setup: Setup, options: TestOptions, context: Context): Promise<KtapResult[]> {

@@ -19,11 +19,16 @@ interface TapStep {
   step: Step
 }
 
-function selftestStep(test: Selftest, stage: number, args: readonly string[], seed?: number): TapStep {
+function scaleEnv({ seed, calls, mib }: TestScale): Record<string, string> {
+  const entries = Object.entries({ KMHO_TEST_SEED: seed, KMHO_TEST_CALLS: calls, KMHO_TEST_MIB: mib })
+  return { KMHO_TEST_SWAP_DEV: '/dev/vdb', ...Object.fromEntries(entries.flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]]))) }
+}
+
+function selftestStep(test: Selftest, stage: number, args: readonly string[], scale: TestScale): TapStep {
   return {
     name: test.name,
     stage,
-    step: { type: 'run', name: test.name, argv: [`${guestPaths.share}/selftests/${test.name}`, ...args], env: { KMHO_TEST_SWAP_DEV: '/dev/vdb', ...(seed === undefined ? {} : { KMHO_TEST_SEED: String(seed) }) }, mayFail: true },
+    step: { type: 'run', name: test.name, argv: [`${guestPaths.share}/selftests/${test.name}`, ...args], env: scaleEnv(scale), mayFail: true },
   }
 }
 
@@ -65,31 +70,52 @@ export function kunitScenario(): Scenario {
   }
 }
 
-/** `seed` chooses the programs of tests that are random. */
-export function selftestScenarios(tests: readonly Selftest[], dir: string, seed?: number): Scenario[] {
+/** What makes tests longer than they are by default; handed to them through the environment. */
+export interface TestScale {
+  /** Chooses the programs of tests that are random. */
+  seed?: number
+  /** How many calls random calls are. */
+  calls?: number
+  /** How many kexecs a chain of them has. */
+  kexecs?: number
+  /** How much memory it carries, in MiB. */
+  mib?: number
+}
+
+const KEXECS = 3
+
+export function selftestScenarios(tests: readonly Selftest[], dir: string, scale: TestScale = {}): Scenario[] {
   const files = (some: readonly Selftest[]): Record<string, string> => Object.fromEntries(some.map(({ name }) => [`selftests/${name}`, `${dir}/${name}`]))
   const base = { memoryMiB: SELFTEST_MIB, scratchDisk: 256 << 20, timeoutMs: TIMEOUT_MS }
   const kexec = tests.filter((test) => test.kexec)
   const scenarios: Scenario[] = tests.filter(({ now }) => now).map((test) => {
-    const steps = [selftestStep(test, 1, [], seed)]
+    const steps = [selftestStep(test, 1, [], scale)]
     return {
       name: test.name,
       title: `${test.name.replaceAll('_', ' ')}, without a kexec`,
-      run: { ...base, job: { steps: steps.map(({ step }) => step) }, files: files([test]) },
+      // Only random calls can be asked to be so many.
+      run: { ...base, timeoutMs: TIMEOUT_MS * Math.max(1, (scale.calls ?? 0) / 20_000), job: { steps: steps.map(({ step }) => step) }, files: files([test]) },
       judge: (result) => judgeTap(steps, result),
     }
   })
   for (const test of kexec) {
-    const steps = [selftestStep(test, 1, ['before'], seed), selftestStep(test, 2, ['after'], seed), ...(test.again ? [selftestStep(test, 3, ['again'], seed)] : [])]
+    const later = test.each ? new Array<string>(scale.kexecs ?? KEXECS).fill('each') : ['after', ...(test.again ? ['again'] : [])]
+    const steps = ['before', ...later].map((name, i) => selftestStep(test, i + 1, [name], scale))
     scenarios.push({
       name: test.now ? `${test.name}-kexec` : test.name,
-      title: `${test.name.replace(/_kexec$/, '').replaceAll('_', ' ')}, over a kexec`,
-      run: { ...base, job: { steps: steps.flatMap(({ step }, i) => (i === 0 ? [step] : [NEXT, step])) }, files: files([test]) },
-      judge: (result) => judgeTap(steps, result, { 1: 'before', 2: 'after', 3: 'again' }),
+      title: `${test.name.replace(/_kexec$/, '').replaceAll('_', ' ')}, over ${later.length === 1 ? 'a kexec' : `${later.length} kexecs`}`,
+      run: {
+        ...base,
+        memoryMiB: SELFTEST_MIB + (test.each ? (scale.mib ?? 0) * 1.5 : 0),
+        timeoutMs: TIMEOUT_MS * Math.max(1, later.length / KEXECS) * Math.max(1, (test.each ? (scale.mib ?? 0) : 0) / 512),
+        job: { steps: steps.flatMap(({ step }, i) => (i === 0 ? [step] : [NEXT, step])) },
+        files: files([test]),
+      },
+      judge: (result) => judgeTap(steps, result, Object.fromEntries(['before', ...later].map((name, i) => [i + 1, name === 'each' ? `kexec ${i}` : name]))),
     })
   }
   if (kexec.length > 0) {
-    const steps = kexec.map((test) => selftestStep(test, 1, ['control']))
+    const steps = kexec.map((test) => selftestStep(test, 1, ['control'], scale))
     scenarios.push({
       name: 'control',
       title: 'with kho=off nothing is found',

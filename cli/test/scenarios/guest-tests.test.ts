@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { GuestEvent, VmResult } from '../../../qemu/src/index.js'
-import { harnessScenarios, kunitScenario, selftestScenarios } from '../../src/scenarios/guest-tests.js'
+import { harnessScenarios, kunitScenario, selftestScenarios, type TestScale } from '../../src/scenarios/guest-tests.js'
 import type { Scenario } from '../../src/scenarios/scenario.js'
 
 const SELFTESTS = [
-  { name: 'errors', now: true, kexec: false, again: false },
-  { name: 'freeze', now: true, kexec: true, again: false },
-  { name: 'anon_kexec', now: false, kexec: true, again: true },
+  { name: 'errors', now: true, kexec: false, again: false, each: false },
+  { name: 'freeze', now: true, kexec: true, again: false, each: false },
+  { name: 'anon_kexec', now: false, kexec: true, again: true, each: false },
+  { name: 'chain_kexec', now: false, kexec: true, again: false, each: true },
 ]
 
 function result(events: GuestEvent[], outcome: VmResult['outcome'] = 'done'): VmResult {
@@ -32,6 +33,18 @@ test('a program has a guest of its own, with as many kernels as it has stages', 
   assert.deepEqual(named('freeze-kexec').run.job.steps.map((step) => step.type), ['run', 'kexec', 'run'])
   assert.equal(named('control').run.kho, 'off')
   assert.deepEqual(named('anon_kexec').run.files, { 'selftests/anon_kexec': '/dir/anon_kexec' })
+})
+
+test('a chain has as many kexecs as it is asked for, and time for them', () => {
+  const chain = (scale: TestScale): Scenario => selftestScenarios(SELFTESTS, '/dir', scale).find(({ name }) => name === 'chain_kexec') as Scenario
+  const short = chain({})
+  const long = chain({ kexecs: 100, mib: 1024 })
+  assert.equal(short.run.job.steps.filter(({ type }) => type === 'kexec').length, 3)
+  assert.equal(long.run.job.steps.filter(({ type }) => type === 'kexec').length, 100)
+  assert.ok(long.run.timeoutMs > 30 * short.run.timeoutMs)
+  assert.ok((long.run.memoryMiB ?? 0) > 2 * 1024)
+  const step = long.run.job.steps[0]
+  assert.ok(step?.type === 'run' && step.env?.KMHO_TEST_MIB === '1024')
 })
 
 test('results are named by their program and stage', () => {

@@ -88,6 +88,7 @@ struct kt_case {
 	void (*before)(void);
 	void (*after)(void);
 	void (*again)(void);
+	void (*each)(void);
 	void (*control)(void);
 };
 
@@ -1028,6 +1029,8 @@ static inline bool kt_pick(const struct kt_case *c, const char *stage, void (**f
 		*fn = c->after;
 	else if (!strcmp(stage, "again"))
 		*fn = c->again;
+	else if (!strcmp(stage, "each"))
+		*fn = c->each;
 	else if (!strcmp(stage, "control"))
 		*fn = c->control;
 	return *fn;
@@ -1057,7 +1060,7 @@ static inline int kt_main(int argc, char **argv, const struct kt_case *cases, un
 	if (!plan && now && argc < 2)
 		ksft_exit_skip("in two stages: before, then kexec, then after\n");
 	if (!plan)
-		ksft_exit_fail_msg("no case in stage '%s' (now, before, after, again, control)\n",
+		ksft_exit_fail_msg("no case in stage '%s' (now, before, after, again, each, control)\n",
 				   stage);
 	if (kmho(KMHO_QUERY, &probe)) {
 		if (errno == KT_NO_CALL)

@@ -1,0 +1,46 @@
+#!/usr/bin/env node
+// SPDX-License-Identifier: MIT
+// `npm run test:soak`: what takes hours. The tests under a kernel that checks itself, many random
+// programs, a million random calls, a hundred kexecs. `--arch` and `--only STEP` choose.
+
+import { bootstrap } from './bootstrap.mjs'
+
+const SEEDS = 25
+const CALLS = 1_000_000
+const KEXECS = 100
+const MIB = 1024
+
+async function soak() {
+  const ready = await bootstrap()
+  if (ready !== 0) return ready
+  const { add, arches, finish, heading, kmho, options, readCounts, tally } = await import('./lib.mjs')
+  const test = async (title, args) => {
+    heading(title)
+    const { code, stdout } = await kmho(['test', ...args], { capture: true })
+    return tally(code, readCounts(stdout))
+  }
+  const doctor = await kmho(['--quiet', 'doctor', '--fix'])
+  if (doctor.code !== 0) return doctor.code
+  const steps = {
+    debug: (arch) => test(`all tests under the debug flavor, ${arch}`, ['--arch', arch, '--flavor', 'debug']),
+    property: async (arch) => {
+      const tallies = []
+      for (let seed = 1; seed <= SEEDS; seed++) tallies.push(await test(`random programs, seed ${seed} of ${SEEDS}, ${arch}`, ['--arch', arch, '--seed', String(seed), 'property', 'property-kexec']))
+      return add(...tallies)
+    },
+    fuzz: (arch) => test(`${CALLS} random calls, ${arch}`, ['--arch', arch, '--calls', String(CALLS), 'fuzz']),
+    chain: (arch) => test(`${KEXECS} kexecs with ${MIB} MiB, ${arch}`, ['--arch', arch, '--kexecs', String(KEXECS), '--mib', String(MIB), 'chain_kexec']),
+  }
+  const chosen = options.only ? [options.only].flat() : Object.keys(steps)
+  const unknown = chosen.find((name) => !steps[name])
+  if (unknown !== undefined) {
+    process.stderr.write(`kmho: expected --only to name one of ${Object.keys(steps).join(', ')}, found ${unknown}\n`)
+    return 2
+  }
+  let total = tally(0)
+  for (const arch of arches) for (const name of chosen) total = add(total, await steps[name](arch))
+  finish(total)
+  return process.exitCode
+}
+
+process.exitCode = await soak()
