@@ -19,6 +19,8 @@ export interface Selftest {
   again: boolean
   /** Has a stage that is run after each of any number of kexecs. */
   each: boolean
+  /** What it makes the kernel complain of, on purpose: `Provokes:` in its head, a regular expression. */
+  provokes?: string
 }
 
 const FOLDER = 'tools/testing/selftests/kmho'
@@ -32,7 +34,8 @@ export async function listSelftests(overlay: string): Promise<Selftest[]> {
       const text = await readFile(join(dir, file), 'utf8')
       const name = file.slice(0, -2)
       const has = (stage: string): boolean => new RegExp(`\\.${stage}\\b`).test(text)
-      return { name, now: has('now'), kexec: has('before'), again: has('again'), each: has('each') }
+      const provokes = /^ \* Provokes: (.+)$/m.exec(text)?.[1]
+      return { name, now: has('now'), kexec: has('before'), again: has('again'), each: has('each'), ...(provokes ? { provokes } : {}) }
     }),
   )
 }

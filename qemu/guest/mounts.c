@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -123,4 +124,10 @@ const char *mount_root(void)
 	/* An image without the place for it has no use for it. */
 	mount("/kexec", NEW_ROOT "/usr/sbin/kmho-kexec", NULL, MS_BIND, NULL);
 	return NULL;
+}
+
+int enter_root(void)
+{
+	return unshare(CLONE_NEWNS) || chdir(NEW_ROOT) || mount(".", "/", NULL, MS_MOVE, NULL) ||
+	       chroot(".") || chdir("/");
 }

@@ -15,5 +15,10 @@ const char *mount_system(void);
 const char *mount_share(void);
 /* The disk labelled kmho-root, on /newroot, with all of the above below it */
 const char *mount_root(void);
+/*
+ * Makes that disk this process's root, in a mount namespace of its own; 0, or -1 and errno. A
+ * plain chroot would not do: from within one nobody may make a user namespace.
+ */
+int enter_root(void);
 
 #endif

@@ -129,8 +129,8 @@ static void __attribute__((noreturn)) child_exec(const struct step *step)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
-	what = "chroot";
-	if (step->in_root && (chroot(NEW_ROOT) || chdir("/")))
+	what = "enter the root";
+	if (step->in_root && enter_root())
 		goto fail;
 	what = step->cwd;
 	if (step->cwd) {

@@ -110,6 +110,7 @@ export function selftestScenarios(tests: readonly Selftest[], dir: string, scale
         timeoutMs: TIMEOUT_MS * Math.max(1, later.length / KEXECS) * Math.max(1, (test.each ? (scale.mib ?? 0) : 0) / 512),
         job: { steps: steps.flatMap(({ step }, i) => (i === 0 ? [step] : [NEXT, step])) },
         files: files([test]),
+        ...(test.provokes ? { allow: [{ kind: 'error' as const, match: new RegExp(test.provokes) }] } : {}),
       },
       judge: (result) => judgeTap(steps, result, Object.fromEntries(['before', ...later].map((name, i) => [i + 1, name === 'each' ? `kexec ${i}` : name]))),
     })

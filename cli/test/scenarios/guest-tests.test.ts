@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { GuestEvent, VmResult } from '../../../qemu/src/index.js'
+import { isAllowed, type GuestEvent, type VmResult } from '../../../qemu/src/index.js'
 import { harnessScenarios, kunitScenario, selftestScenarios, type TestScale } from '../../src/scenarios/guest-tests.js'
 import type { Scenario } from '../../src/scenarios/scenario.js'
 
@@ -45,6 +45,13 @@ test('a chain has as many kexecs as it is asked for, and time for them', () => {
   assert.ok((long.run.memoryMiB ?? 0) > 2 * 1024)
   const step = long.run.job.steps[0]
   assert.ok(step?.type === 'run' && step.env?.KMHO_TEST_MIB === '1024')
+})
+
+test('what a program provokes is allowed to it alone', () => {
+  const [first, second] = selftestScenarios([{ name: 'damage_kexec', now: false, kexec: true, again: false, each: false, provokes: 'key \\d+ refused' }, ...SELFTESTS], '/dir').filter(({ name }) => /_kexec$/.test(name))
+  assert.ok(first?.run.allow?.[0] && isAllowed({ kind: 'error', stage: 1, line: 'kmho: key 1 refused', lineNumber: 1, excerpt: ['kmho: key 1 refused'] }, first.run.allow))
+  assert.ok(!isAllowed({ kind: 'panic', stage: 1, line: 'kmho: key 1 refused', lineNumber: 1, excerpt: ['kmho: key 1 refused'] }, first.run.allow ?? []))
+  assert.equal(second?.run.allow, undefined)
 })
 
 test('results are named by their program and stage', () => {
