@@ -15,6 +15,7 @@
 #define pr_fmt(fmt) "kmho: " fmt
 
 #include <linux/mm.h>
+#include <linux/highmem.h>
 #include <linux/kexec_handover.h>
 #include <linux/leafops.h>
 #include <linux/migrate.h>
@@ -49,6 +50,7 @@
  * @migrate:	isolated folios that lie in scratch areas
  * @drain:	a folio could not be isolated because it is in a CPU's batch
  * @must:	pass over what cannot be had, do not fail for it
+ * @copy:	copy what cannot be moved out of a scratch area
  */
 struct kmho_collector {
 	struct kmho_record *rec;
@@ -63,6 +65,7 @@ struct kmho_collector {
 	struct list_head migrate;
 	bool drain;
 	bool must;
+	bool copy;
 };
 
 static struct kmho_collector *kmho_collector_alloc(struct kmho_record *rec)
@@ -147,33 +150,12 @@ static bool kmho_is_shared(const struct kmho_collector *c, struct page *page,
 	return false;
 }
 
-/* Take pages that follow each other in both address spaces. */
-static int kmho_take(struct kmho_collector *c, struct folio *folio,
-		     struct page *page, unsigned long addr, unsigned long nr)
+/* Add pinned pages to what was found. */
+static void kmho_add(struct kmho_collector *c, u64 vpn, struct page *page,
+		     unsigned long nr, unsigned int order)
 {
-	bool whole = nr == folio_nr_pages(folio);
-	u64 vpn = addr >> PAGE_SHIFT;
 	u64 pfn = page_to_pfn(page);
-	unsigned int order;
-	int err;
 
-	if (unlikely(kho_scratch_overlap(PFN_PHYS(pfn), nr << PAGE_SHIFT))) {
-		kmho_want_migration(c, folio);
-		return 0;
-	}
-
-	err = try_grab_folio(folio, nr, FOLL_PIN);
-	if (err)
-		return err;
-
-	/* Another record may have looked at a shared page just now, too. */
-	if (kmho_folio_pins(folio) > nr && kmho_is_shared(c, page, addr, nr)) {
-		gup_put_folio(folio, nr, FOLL_PIN);
-		kmho_want_fault(c, addr);
-		return 0;
-	}
-
-	order = whole ? folio_order(folio) : 0;
 	if (c->nr) {
 		struct kmho_extent_ser *last = &c->ext[c->nr - 1];
 
@@ -182,12 +164,54 @@ static int kmho_take(struct kmho_collector *c, struct folio *folio,
 		    kmho_extent_order(last) == order &&
 		    page_to_nid(kmho_extent_page(last)) == page_to_nid(page)) {
 			last->where += nr;
-			return 0;
+			return;
 		}
 	}
 
 	c->ext[c->nr++] = kmho_extent_make(vpn, pfn, nr, order,
 					   KMHO_EXTENT_PINNED);
+}
+
+static bool kmho_in_scratch(struct page *page, unsigned long nr)
+{
+	return kho_scratch_overlap(page_to_phys(page), nr << PAGE_SHIFT);
+}
+
+/* Take pages that follow each other in both address spaces. */
+static int kmho_take(struct kmho_collector *c, struct folio *folio,
+		     struct page *page, unsigned long addr, unsigned long nr)
+{
+	bool whole = nr == folio_nr_pages(folio);
+	bool in_scratch = kmho_in_scratch(page, nr);
+	u64 vpn = addr >> PAGE_SHIFT;
+	int err;
+
+	if (unlikely(in_scratch && !c->copy)) {
+		kmho_want_migration(c, folio);
+		return 0;
+	}
+
+	err = try_grab_folio(folio, nr, FOLL_PIN);
+	if (err)
+		return err;
+
+	if (unlikely(in_scratch)) {
+		/* Each by itself, so that a copy can come in its place. */
+		for (; nr; nr--, page++)
+			c->ext[c->nr++] = kmho_extent_make(vpn++,
+							   page_to_pfn(page), 1,
+							   0, KMHO_EXTENT_PINNED);
+		return 0;
+	}
+
+	/* Another record may have looked at a shared page just now, too. */
+	if (kmho_folio_pins(folio) > nr && kmho_is_shared(c, page, addr, nr)) {
+		gup_put_folio(folio, nr, FOLL_PIN);
+		kmho_want_fault(c, addr);
+		return 0;
+	}
+
+	kmho_add(c, vpn, page, nr, whole ? folio_order(folio) : 0);
 	return 0;
 }
 
@@ -321,12 +345,42 @@ static const struct mm_walk_ops kmho_walk_locked_ops = {
 	.walk_lock = PGWALK_WRLOCK_VERIFY,
 };
 
-static void kmho_unpin_all(struct kmho_extent_ser *ext, unsigned long nr)
+static void kmho_release_all(struct kmho_extent_ser *ext, unsigned long nr)
 {
 	unsigned long i;
 
 	for (i = 0; i < nr; i++)
-		kmho_extent_unpin(&ext[i]);
+		kmho_extent_release(&ext[i]);
+}
+
+/*
+ * Somebody holds these pages where nothing can be preserved, and their process,
+ * which could still write to them, has ended.
+ */
+static int kmho_copy_scratch(struct kmho_collector *c)
+{
+	unsigned long i;
+
+	for (i = 0; i < c->nr; i++) {
+		struct kmho_extent_ser *ext = &c->ext[i];
+		struct page *from = kmho_extent_page(ext), *page;
+
+		if (!kmho_in_scratch(from, 1))
+			continue;
+		page = alloc_page(GFP_USER);
+		if (!page)
+			return -ENOMEM;
+		if (copy_mc_highpage(page, from)) {
+			__free_page(page);
+			return -EIO;
+		}
+		kmho_extent_unpin(ext);
+		*ext = kmho_extent_make(kmho_extent_vpn(ext), page_to_pfn(page),
+					1, 0, KMHO_EXTENT_RESTORED);
+		c->rec->nr_migrated++;
+	}
+
+	return 0;
 }
 
 /* Bring in what is swapped out, give copies where a page cannot be shared. */
@@ -397,12 +451,13 @@ static int kmho_collect_block(struct kmho_collector *c, unsigned long start,
 		c->nr = 0;
 		c->nr_fault = 0;
 		c->drain = false;
+		c->copy = c->must && tries == KMHO_COLLECT_TRIES - 1;
 		err = walk_page_range(c->mm, start, end, locked ?
 				      &kmho_walk_locked_ops : &kmho_walk_ops,
 				      c);
 		if (!err && !c->nr_fault && !c->drain &&
 		    list_empty(&c->migrate))
-			return 0;
+			goto out_copy;
 
 		if (!err && c->nr_fault) {
 			err = kmho_fault_in(c);
@@ -411,11 +466,11 @@ static int kmho_collect_block(struct kmho_collector *c, unsigned long start,
 				pr_err("key %#llx: a page in %#lx-%#lx cannot be had\n",
 				       c->rec->key, start, end);
 				if (list_empty(&c->migrate))
-					return 0;
+					goto out_copy;
 				err = 0;
 			}
 		}
-		kmho_unpin_all(c->ext, c->nr);
+		kmho_release_all(c->ext, c->nr);
 		if (!list_empty(&c->migrate)) {
 			int ret = kmho_migrate(c);
 
@@ -428,6 +483,12 @@ static int kmho_collect_block(struct kmho_collector *c, unsigned long start,
 	}
 
 	return -EBUSY;
+
+out_copy:
+	err = c->copy ? kmho_copy_scratch(c) : 0;
+	if (err)
+		kmho_release_all(c->ext, c->nr);
+	return err;
 }
 
 /**
@@ -552,7 +613,7 @@ err_account:
 	for (i = 0; i < c->nr; i++)
 		kmho_account(rec, -(long)kmho_extent_nr(&c->ext[i]), false);
 err_unpin:
-	kmho_unpin_all(c->ext, c->nr);
+	kmho_release_all(c->ext, c->nr);
 	mmap_read_unlock(c->mm);
 	return err;
 }
@@ -645,7 +706,7 @@ err_preserve:
 	WARN_ON_ONCE(ret);
 	kmho_splice_abort(&splice);
 err_unpin:
-	kmho_unpin_all(c->ext, c->nr);
+	kmho_release_all(c->ext, c->nr);
 	return err;
 }
 
@@ -754,8 +815,8 @@ int kmho_collect_areas(struct kmho_record *rec, struct kmho_table *areas)
 				.flags = kmho_area_flags(vma),
 			};
 
-			if (area.end == next.start && area.kind == next.kind &&
-			    area.flags == next.flags) {
+			if (area.end == next.start &&
+			    kmho_areas_alike(&area, &next)) {
 				area.end = next.end;
 				continue;
 			}

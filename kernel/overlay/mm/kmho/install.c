@@ -121,6 +121,23 @@ static int kmho_cut_area(struct kmho_record *rec, unsigned long addr)
 	return err;
 }
 
+/* Undo kmho_cut_area(). */
+static void kmho_join_area(struct kmho_record *rec, unsigned long addr)
+{
+	struct kmho_pos at = kmho_table_seek(&rec->areas, addr);
+	struct kmho_area_ser *next = kmho_table_at(&rec->areas, &at);
+	struct kmho_pos pos = at;
+	struct kmho_area_ser *area = kmho_table_before(&rec->areas, &pos);
+
+	if (!area || !next || next->start != addr || area->end != addr ||
+	    !kmho_areas_alike(area, next))
+		return;
+
+	kmho_table_touch(&rec->areas, pos);
+	area->end = next->end;
+	kmho_table_remove(&rec->areas, addr, addr + 1);
+}
+
 /* Replace an extent by others that hold the same addresses. */
 static int kmho_replace_extent(struct kmho_record *rec,
 			       const struct kmho_extent_ser *ext,
@@ -828,7 +845,7 @@ static int kmho_install_locked(struct kmho_installer *in,
 		      kmho_cut_extent(rec, t->base) ?:
 		      kmho_cut_extent(rec, t->end);
 		if (err)
-			goto err_unmap;
+			goto err_join;
 	}
 
 	for_each_kmho_target(in, t) {
@@ -848,6 +865,11 @@ err_uncharge:
 	kmho_uncharge(in);
 	while (in->nr_deposit)
 		pte_free(in->mm, in->deposit[--in->nr_deposit]);
+err_join:
+	for_each_kmho_target(in, t) {
+		kmho_join_area(rec, t->base);
+		kmho_join_area(rec, t->end);
+	}
 err_unmap:
 	kmho_unmap_targets(in);
 	return err;

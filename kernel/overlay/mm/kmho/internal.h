@@ -96,6 +96,13 @@ void kmho_table_remove(struct kmho_table *table, u64 start, u64 end);
 #define for_each_kmho_entry_from(table, pos, entry)			\
 	for (; ((entry) = kmho_table_at(table, &(pos))); (pos).slot++)
 
+/* Are two areas the same in all but their place? */
+static inline bool kmho_areas_alike(const struct kmho_area_ser *a,
+				    const struct kmho_area_ser *b)
+{
+	return a->kind == b->kind && a->flags == b->flags;
+}
+
 /* Extents (extent.c) */
 
 static inline struct kmho_extent_ser kmho_extent_make(u64 vpn, u64 pfn,

@@ -364,7 +364,7 @@ static int kmho_copy_op(void *op, size_t ksize, const void __user *uop,
 	return copy_struct_from_user(op, ksize, uop, *usize);
 }
 
-static int kmho_drop_record(struct kmho_record *rec)
+static int kmho_drop_record(struct kmho_record *rec, void *arg)
 {
 	int err = kmho_let_go(rec, true);
 
@@ -375,13 +375,46 @@ static int kmho_drop_record(struct kmho_record *rec)
 	return err;
 }
 
-/* Do something to the record that a struct kmho_op_drop names. */
-static int kmho_with_named(const void __user *uop,
-			   int (*fn)(struct kmho_record *rec))
+static int kmho_freeze_record(struct kmho_record *rec, void *arg)
+{
+	return kmho_freeze(rec);
+}
+
+static int kmho_chown_record(struct kmho_record *rec, void *arg)
+{
+	return kmho_record_chown(rec, *(kuid_t *)arg);
+}
+
+/* Do something to a record that is named by a user and a key. */
+static int kmho_with_record(u32 uid, u64 key,
+			    int (*fn)(struct kmho_record *rec, void *arg),
+			    void *arg)
 {
 	struct kmho_record *rec;
-	struct kmho_op_drop op;
 	kuid_t owner;
+	int err;
+
+	err = kmho_owner(uid, &owner);
+	if (err)
+		return err;
+	err = kmho_enter();
+	if (err)
+		return err;
+	rec = kmho_record_lock(owner, key);
+	err = PTR_ERR_OR_ZERO(rec);
+	if (!err) {
+		err = fn(rec, arg);
+		kmho_record_unlock(rec);
+	}
+	kmho_leave();
+	return err;
+}
+
+/* The same for a struct kmho_op_drop */
+static int kmho_with_named(const void __user *uop,
+			   int (*fn)(struct kmho_record *rec, void *arg))
+{
+	struct kmho_op_drop op;
 	u32 size;
 	int err;
 
@@ -390,26 +423,13 @@ static int kmho_with_named(const void __user *uop,
 		return err;
 	if (op.flags || op.reserved)
 		return -EINVAL;
-	err = kmho_owner(op.uid, &owner);
-	if (err)
-		return err;
 
-	err = kmho_enter();
-	if (err)
-		return err;
-	rec = kmho_record_lock(owner, op.key);
-	err = PTR_ERR_OR_ZERO(rec);
-	if (!err) {
-		err = fn(rec);
-		kmho_record_unlock(rec);
-	}
-	kmho_leave();
-	return err;
+	return kmho_with_record(op.uid, op.key, fn, NULL);
 }
 
 static int kmho_freeze_op(void __user *uop)
 {
-	return kmho_with_named(uop, kmho_freeze);
+	return kmho_with_named(uop, kmho_freeze_record);
 }
 
 static int kmho_drop(void __user *uop)
@@ -420,8 +440,7 @@ static int kmho_drop(void __user *uop)
 static int kmho_chown(void __user *uop)
 {
 	struct kmho_op_chown op;
-	struct kmho_record *rec;
-	kuid_t owner, to;
+	kuid_t to;
 	u32 size;
 	int err;
 
@@ -433,21 +452,8 @@ static int kmho_chown(void __user *uop)
 		return -EINVAL;
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
-	err = kmho_owner(op.uid, &owner);
-	if (err)
-		return err;
 
-	err = kmho_enter();
-	if (err)
-		return err;
-	rec = kmho_record_lock(owner, op.key);
-	err = PTR_ERR_OR_ZERO(rec);
-	if (!err) {
-		err = kmho_record_chown(rec, to);
-		kmho_record_unlock(rec);
-	}
-	kmho_leave();
-	return err;
+	return kmho_with_record(op.uid, op.key, kmho_chown_record, &to);
 }
 
 static u32 kmho_record_state(const struct kmho_record *rec)

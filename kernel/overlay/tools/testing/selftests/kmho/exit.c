@@ -4,7 +4,21 @@
  * killed or drops it, and what that process may do to the memory until then.
  * All of it in one kernel: a kexec that never comes loses nothing (T5).
  */
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+
 #include "kmho_test.h"
+
+/* UFFDIO_MOVE, which older headers do not have */
+struct uffd_move {
+	__u64 dst;
+	__u64 src;
+	__u64 len;
+	__u64 mode;
+	__s64 move;
+};
+
+#define UFFD_MOVE	_IOWR(UFFDIO, 0x05, struct uffd_move)
 
 #define SEED	0xe817ULL
 #define NR	64
@@ -575,6 +589,140 @@ static void successors_race(void)
 	}
 }
 
+/* Pages go nowhere by UFFDIO_MOVE either, whether they came before or after the handover */
+static void parting_move(void)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	unsigned long src = kt_addr(0), dst = kt_addr(1);
+	struct uffdio_register reg = {
+		.range = { dst, 2 * kt_page },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	struct uffd_move move = { .dst = dst, .src = src, .len = kt_page };
+	int fd = syscall(__NR_userfaultfd, O_CLOEXEC);
+
+	if (fd < 0)
+		kt_skip("no userfaultfd: %s", strerror(errno));
+	must(!ioctl(fd, UFFDIO_API, &api));
+	kt_map(src, 3);
+	kt_map(dst, 2);
+	kt_fill(src, 0, 1, SEED);
+	must(!kt_handover(kt_key(0), src, 2));
+	kt_fill(src, 1, 2, SEED);
+	must(!ioctl(fd, UFFDIO_REGISTER, &reg));
+	must_refuse(EPERM, ioctl(fd, UFFD_MOVE, &move));
+	move.src = src + kt_page;
+	must_refuse(EPERM, ioctl(fd, UFFD_MOVE, &move));
+	move.len = 2 * kt_page;
+	must_refuse(EPERM, ioctl(fd, UFFD_MOVE, &move));
+	must(kt_same(src, 0, 3, SEED));
+	/* what is not handed over, is moved */
+	move.src = src + 2 * kt_page;
+	move.len = kt_page;
+	must(!ioctl(fd, UFFD_MOVE, &move));
+	must(kt_same_from(dst, 0, 1, SEED, 2));
+}
+
+/* ---- pages in the scratch areas of kexec handover, which somebody holds for ever ---- */
+
+#define NR_SLOTS	16
+#define NR_LATE		4096
+
+struct scratch {
+	unsigned long start[8];
+	unsigned long end[8];
+	unsigned int nr;
+};
+
+static void find_scratch(struct scratch *s)
+{
+	FILE *phys = fopen("/sys/kernel/debug/kho/out/scratch_phys", "r");
+	FILE *len = fopen("/sys/kernel/debug/kho/out/scratch_len", "r");
+	unsigned long size;
+
+	if (!phys || !len)
+		kt_skip("no kho/out/scratch_phys in debugfs");
+	s->nr = 0;
+	while (s->nr < 8 && fscanf(phys, "%lx", &s->start[s->nr]) == 1 &&
+	       fscanf(len, "%lx", &size) == 1) {
+		s->end[s->nr] = s->start[s->nr] + size;
+		s->nr++;
+	}
+	must(s->nr);
+	fclose(phys);
+	fclose(len);
+}
+
+static bool in_scratch(const struct scratch *s, unsigned long addr)
+{
+	unsigned long phys = (kt_pagemap(addr) & KT_PM_PFN) * kt_page;
+	unsigned int i;
+
+	must(phys);
+	for (i = 0; i < s->nr; i++) {
+		if (phys >= s->start[i] && phys < s->end[i])
+			return true;
+	}
+	return false;
+}
+
+/* Uses memory up until what is left of it lies in scratch areas */
+static void fill_memory(const struct scratch *s)
+{
+	unsigned long at = kt_addr(4), chunk = 4UL << 20;
+
+	while (true) {
+		if (kt_meminfo("MemFree") < 24 << 10)
+			kt_skip("no memory in scratch areas to be had");
+		kt_map(at, chunk / kt_page);
+		must(!madvise(kt_ptr(at), chunk, MADV_POPULATE_WRITE));
+		if (in_scratch(s, at + chunk - kt_page))
+			return;
+		at += chunk;
+	}
+}
+
+static void do_held_in_scratch(void *arg)
+{
+	int fd = *(int *)arg;
+	unsigned long base = kt_addr(0), i, nr = 0;
+	struct scratch s;
+
+	find_scratch(&s);
+	kt_map(base, NR_LATE);
+	must(!kt_handover(kt_key(0), base, NR_LATE));
+	fill_memory(&s);
+	for (i = 0; i < NR_LATE && nr < NR_SLOTS; i++) {
+		struct iovec iov = { kt_ptr(base + i * kt_page), kt_page };
+
+		kt_fill(base, i, 1, SEED);
+		if (!in_scratch(&s, base + i * kt_page))
+			continue;
+		/* a reference that is neither a pin nor given up by migration */
+		must(vmsplice(fd, &iov, 1, 0) == (ssize_t)kt_page);
+		nr++;
+	}
+	must(i < NR_LATE || nr);
+	printf("# %lu pages written, %lu of them in scratch areas and in a pipe\n", i, nr);
+}
+
+static void held_in_scratch(void)
+{
+	struct kmho_record_info info;
+	unsigned long base = kt_addr(0), nr;
+	int fds[2];
+
+	kt_need_root();
+	must(!pipe(fds));
+	kt_run(do_held_in_scratch, &fds[1]);
+	must(!kt_info(kt_key(0), &info));
+	must(info.state == KMHO_STATE_HELD && info.migrated);
+	nr = info.present / kt_page;
+	must(!kt_takeover(kt_key(0), base, NR_LATE));
+	must(kt_same(base, 0, nr, SEED));
+	must(kt_zero(base, nr, 1));
+}
+
 static const struct kt_case cases[] = {
 	{ "exit: the successor gets the bytes", .now = ends_exit },
 	{ "exit: writes after the handover, and those into holes", .now = ends_written },
@@ -590,6 +738,8 @@ static const struct kt_case cases[] = {
 	{ "drop: by another process of the owner", .now = drop_by_another },
 	{ "munmap, mremap, MAP_FIXED, madvise: EPERM", .now = parting_is_refused },
 	{ "brk does not take it away", .now = parting_brk },
+	{ "UFFDIO_MOVE does not take it away", .now = parting_move },
+	{ "written late, in a scratch area, and held by another", .now = held_in_scratch },
 	{ "mprotect and harmless advice are allowed", .now = protecting_is_allowed },
 	{ "mlock and mlockall", .now = locked_memory },
 	{ "successors take it part by part", .now = successors },
