@@ -16,6 +16,8 @@ void __kmho_fault(struct vm_area_struct *vma, unsigned long address,
 		  unsigned int flags);
 bool __kmho_overlaps(struct mm_struct *mm, unsigned long start,
 		     unsigned long end);
+void __kmho_zapped(struct mm_struct *mm, unsigned long start,
+		   unsigned long end);
 void __kmho_exit_mm(struct mm_struct *mm);
 void __kmho_destroy_mm(struct mm_struct *mm);
 int kmho_seal(void);
@@ -55,6 +57,22 @@ static inline bool kmho_overlaps(struct mm_struct *mm, unsigned long start,
 	return unlikely(READ_ONCE(mm->kmho)) && __kmho_overlaps(mm, start, end);
 }
 
+/**
+ * kmho_zapped - note that pages of a file's mappings have been thrown away
+ * @mm:		address space
+ * @start:	first byte
+ * @end:	byte after the last
+ *
+ * Called after the pages have gone from the page tables: truncating a file
+ * takes even those away that were copied on write.
+ */
+static inline void kmho_zapped(struct mm_struct *mm, unsigned long start,
+			       unsigned long end)
+{
+	if (unlikely(READ_ONCE(mm->kmho)))
+		__kmho_zapped(mm, start, end);
+}
+
 static inline void kmho_init_mm(struct mm_struct *mm)
 {
 	mm->kmho = NULL;
@@ -86,6 +104,9 @@ static inline bool kmho_overlaps(struct mm_struct *mm, unsigned long start,
 {
 	return false;
 }
+
+static inline void kmho_zapped(struct mm_struct *mm, unsigned long start,
+			       unsigned long end) { }
 
 static inline void kmho_init_mm(struct mm_struct *mm) { }
 static inline void kmho_exit_mm(struct mm_struct *mm) { }

@@ -10,11 +10,15 @@
  * A page is taken as it is, even one that fork() shares: to unshare it would
  * copy it. Only a page that is shared and pinned already is, because another
  * record may have it, and no page can be in two.
+ *
+ * Of a private mapping of a file the pages that were copied on write are taken.
+ * The others are the file's, and holes here.
  */
 
 #define pr_fmt(fmt) "kmho: " fmt
 
 #include <linux/mm.h>
+#include <linux/fs.h>
 #include <linux/highmem.h>
 #include <linux/kexec_handover.h>
 #include <linux/leafops.h>
@@ -246,6 +250,9 @@ static int kmho_collect_pmd(struct kmho_collector *c, pmd_t pmd,
 	folio = page_folio(page);
 	if (folio_is_zone_device(folio))
 		return -EOPNOTSUPP;
+	/* Never written: it is the file's. */
+	if (!folio_test_anon(folio))
+		return 0;
 	if (!PageAnonExclusive(&folio->page) && folio_maybe_dma_pinned(folio) &&
 	    !kmho_is_old(c, addr >> PAGE_SHIFT, page_to_pfn(page))) {
 		kmho_want_fault(c, addr);
@@ -282,8 +289,12 @@ static int kmho_collect_pte(struct kmho_collector *c,
 		return is_zero_pfn(pte_pfn(ptent)) ? 1 : -EOPNOTSUPP;
 
 	folio = page_folio(page);
-	if (folio_is_zone_device(folio) || !folio_test_anon(folio))
+	if (folio_is_zone_device(folio))
 		return -EOPNOTSUPP;
+	/* Never written: it is the file's. */
+	if (!folio_test_anon(folio))
+		return folio_test_large(folio) ?
+		       folio_pte_batch(folio, pte, ptent, max) : 1;
 
 	pinned = folio_maybe_dma_pinned(folio);
 	if (folio_test_large(folio)) {
@@ -491,6 +502,25 @@ out_copy:
 	return err;
 }
 
+/*
+ * Memory that is the process's own: anonymous, or copied on write from a file.
+ * A device's private mapping may have pages that are nobody's.
+ */
+static bool kmho_vma_is_private(struct vm_area_struct *vma)
+{
+	const vm_flags_t no = VM_MAYSHARE | VM_PFNMAP | VM_MIXEDMAP | VM_IO |
+			      VM_HUGETLB | VM_DROPPABLE | VM_SHADOW_STACK |
+			      VM_MTE;
+
+	if (vma->vm_flags & no)
+		return false;
+	if (vma_is_anonymous(vma))
+		return true;
+
+	return vma->vm_file && S_ISREG(file_inode(vma->vm_file)->i_mode) &&
+	       !vma_is_dax(vma);
+}
+
 /**
  * kmho_check_vmas - can this range be handed over?
  * @mm:		address space; its mmap lock is held
@@ -503,9 +533,6 @@ out_copy:
 int kmho_check_vmas(struct mm_struct *mm, unsigned long start,
 		    unsigned long end)
 {
-	const vm_flags_t no = VM_SHARED | VM_PFNMAP | VM_MIXEDMAP | VM_IO |
-			      VM_HUGETLB | VM_DROPPABLE | VM_SHADOW_STACK |
-			      VM_MTE;
 	VMA_ITERATOR(vmi, mm, start);
 	struct vm_area_struct *vma;
 	unsigned long at = start;
@@ -520,8 +547,7 @@ int kmho_check_vmas(struct mm_struct *mm, unsigned long start,
 
 	vma_iter_set(&vmi, start);
 	for_each_vma_range(vmi, vma, end)
-		if (!vma_is_anonymous(vma) || (vma->vm_flags & no) ||
-		    userfaultfd_armed(vma))
+		if (!kmho_vma_is_private(vma) || userfaultfd_armed(vma))
 			return -EOPNOTSUPP;
 
 	return 0;
@@ -747,15 +773,18 @@ int kmho_sync(struct kmho_record *rec, bool must)
 			end = start + PMD_SIZE;
 			start = max(start, range->start);
 			end = min(end - 1, range->end - 1) + 1;
+			/* What changes from here on, is noted again. */
+			clear_bit(i, range->dirty);
 			err = kmho_sync_block(c, start, end);
 			if (must && err && err != -ENOMEM) {
 				pr_err("key %#llx: %#lx-%#lx is as it was handed over: %pe\n",
 				       rec->key, start, end, ERR_PTR(err));
 				err = 0;
 			}
-			if (err)
+			if (err) {
+				set_bit(i, range->dirty);
 				goto out;
-			clear_bit(i, range->dirty);
+			}
 			cond_resched();
 		}
 	}

@@ -471,6 +471,27 @@ again:
 	}
 }
 
+void __kmho_zapped(struct mm_struct *mm, unsigned long start,
+		   unsigned long end)
+{
+	/* Pairs with kmho_mm_get() */
+	struct kmho_mm *km = smp_load_acquire(&mm->kmho);
+	unsigned long index = start;
+	struct kmho_range *range;
+
+	guard(rcu)();
+	mt_for_each(&km->ranges, range, index, end - 1) {
+		unsigned long from = max(start, range->start);
+		unsigned long last = min(end, range->end) - 1;
+		unsigned long i;
+
+		/* A sealed record has been completed: it stays as it is. */
+		for (i = kmho_range_block(range, from);
+		     i <= kmho_range_block(range, last); i++)
+			set_bit(i, range->dirty);
+	}
+}
+
 bool __kmho_overlaps(struct mm_struct *mm, unsigned long start,
 		     unsigned long end)
 {

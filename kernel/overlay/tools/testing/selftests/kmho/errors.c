@@ -442,10 +442,6 @@ static void refuses_shared(void)
 	must(p != MAP_FAILED);
 	*p = 1;
 	refuses_kind((unsigned long)p, 2);
-	p = mmap(NULL, 2 * kt_page, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
-	must(p != MAP_FAILED);
-	*p = 1;
-	refuses_kind((unsigned long)p, 2);
 }
 
 static void refuses_file(void)
@@ -457,12 +453,6 @@ static void refuses_file(void)
 	p = mmap(NULL, kt_page, PROT_READ, MAP_SHARED, fd, 0);
 	must(p != MAP_FAILED);
 	refuses_kind((unsigned long)p, 1);
-	p = mmap(NULL, 2 * kt_page, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
-	must(p != MAP_FAILED);
-	refuses_kind((unsigned long)p, 2);
-	/* with a page of its own in it as well, as long as the kind is not known */
-	*p = 1;
-	refuses_kind((unsigned long)p, 2);
 }
 
 static void refuses_hugetlb(void)
@@ -929,7 +919,7 @@ static const struct kt_case cases[] = {
 	{ "handover: VM_PFNMAP, vvar and vdso, is EOPNOTSUPP", .now = refuses_pfnmap },
 	{ "handover: device memory is EOPNOTSUPP", .now = refuses_device },
 	{ "handover: shared memory is EOPNOTSUPP", .now = refuses_shared },
-	{ "handover: a file's mapping is EOPNOTSUPP", .now = refuses_file },
+	{ "handover: a shared mapping of a file is EOPNOTSUPP", .now = refuses_file },
 	{ "handover: hugetlb is EOPNOTSUPP", .now = refuses_hugetlb },
 	{ "handover: two kinds of memory are all or nothing", .now = kinds_in_one_range },
 	{ "takeover: what cannot be read or written is EFAULT", .now = takeover_unreadable },
