@@ -48,6 +48,7 @@
  * @old:	extents that the record has there already
  * @nr_old:	how many
  * @start:	first address of the block
+ * @offset:	what the record adds to addresses
  * @fault:	pages that have to be faulted in or unshared before they can be
  *		taken, a bit for each page of the block
  * @nr_fault:	how many
@@ -64,6 +65,7 @@ struct kmho_collector {
 	struct kmho_extent_ser *old;
 	unsigned long nr_old;
 	unsigned long start;
+	unsigned long offset;
 	DECLARE_BITMAP(fault, PTRS_PER_PTE);
 	unsigned long nr_fault;
 	struct list_head migrate;
@@ -102,7 +104,13 @@ static void kmho_collector_free(struct kmho_collector *c)
 	kvfree(c);
 }
 
-/* Does the record have this page at this address already? */
+/* Where an address is in the record */
+static u64 kmho_vpn(const struct kmho_collector *c, unsigned long addr)
+{
+	return (addr + c->offset) >> PAGE_SHIFT;
+}
+
+/* Does the record have this page at this place already? */
 static bool kmho_is_old(const struct kmho_collector *c, u64 vpn, u64 pfn)
 {
 	unsigned long i;
@@ -147,7 +155,7 @@ static bool kmho_is_shared(const struct kmho_collector *c, struct page *page,
 		return false;
 	for (i = 0; i < nr; i++)
 		if (!PageAnonExclusive(page + i) &&
-		    !kmho_is_old(c, (addr >> PAGE_SHIFT) + i,
+		    !kmho_is_old(c, kmho_vpn(c, addr) + i,
 				 page_to_pfn(page) + i))
 			return true;
 
@@ -160,7 +168,8 @@ static void kmho_add(struct kmho_collector *c, u64 vpn, struct page *page,
 {
 	u64 pfn = page_to_pfn(page);
 
-	if (c->nr) {
+	/* No extent crosses the end of a block of the record. */
+	if (c->nr && vpn % PTRS_PER_PTE) {
 		struct kmho_extent_ser *last = &c->ext[c->nr - 1];
 
 		if (kmho_extent_end(last) == vpn &&
@@ -187,7 +196,8 @@ static int kmho_take(struct kmho_collector *c, struct folio *folio,
 {
 	bool whole = nr == folio_nr_pages(folio);
 	bool in_scratch = kmho_in_scratch(page, nr);
-	u64 vpn = addr >> PAGE_SHIFT;
+	u64 vpn = kmho_vpn(c, addr);
+	unsigned long head;
 	int err;
 
 	if (unlikely(in_scratch && !c->copy)) {
@@ -215,7 +225,14 @@ static int kmho_take(struct kmho_collector *c, struct folio *folio,
 		return 0;
 	}
 
-	kmho_add(c, vpn, page, nr, whole ? folio_order(folio) : 0);
+	/* The block of the record may end elsewhere than that of the process. */
+	head = min(nr, PTRS_PER_PTE - vpn % PTRS_PER_PTE);
+	if (head < nr) {
+		kmho_add(c, vpn, page, head, 0);
+		kmho_add(c, vpn + head, page + head, nr - head, 0);
+	} else {
+		kmho_add(c, vpn, page, nr, whole ? folio_order(folio) : 0);
+	}
 	return 0;
 }
 
@@ -230,7 +247,7 @@ static bool kmho_may_take(const struct kmho_collector *c, struct folio *folio,
 		return false;
 
 	return PageAnonExclusive(page) || !folio_maybe_dma_pinned(folio) ||
-	       kmho_is_old(c, addr >> PAGE_SHIFT, page_to_pfn(page));
+	       kmho_is_old(c, kmho_vpn(c, addr), page_to_pfn(page));
 }
 
 static int kmho_collect_pmd(struct kmho_collector *c, pmd_t pmd,
@@ -254,7 +271,7 @@ static int kmho_collect_pmd(struct kmho_collector *c, pmd_t pmd,
 	if (!folio_test_anon(folio))
 		return 0;
 	if (!PageAnonExclusive(&folio->page) && folio_maybe_dma_pinned(folio) &&
-	    !kmho_is_old(c, addr >> PAGE_SHIFT, page_to_pfn(page))) {
+	    !kmho_is_old(c, kmho_vpn(c, addr), page_to_pfn(page))) {
 		kmho_want_fault(c, addr);
 		return 0;
 	}
@@ -692,8 +709,8 @@ static void kmho_load_old(struct kmho_collector *c, u64 first, u64 end)
 static int kmho_sync_block(struct kmho_collector *c, unsigned long start,
 			   unsigned long end)
 {
-	u64 first = (u64)(start >> PAGE_SHIFT) << KMHO_EXTENT_NR_BITS;
-	u64 behind = (u64)(end >> PAGE_SHIFT) << KMHO_EXTENT_NR_BITS;
+	u64 first = kmho_vpn(c, start) << KMHO_EXTENT_NR_BITS;
+	u64 behind = kmho_vpn(c, end) << KMHO_EXTENT_NR_BITS;
 	struct kmho_record *rec = c->rec;
 	struct kmho_splice splice;
 	long grown = 0;
@@ -769,6 +786,7 @@ int kmho_sync(struct kmho_record *rec, bool must)
 					return -ENOMEM;
 				c->must = must;
 			}
+			c->offset = range->offset;
 			start = ((range->start >> PMD_SHIFT) + i) << PMD_SHIFT;
 			end = start + PMD_SIZE;
 			start = max(start, range->start);
@@ -820,41 +838,93 @@ static u32 kmho_area_flags(const struct vm_area_struct *vma)
 	return flags;
 }
 
+/* Put an area behind the last, which is in @last until it is known to end. */
+static int kmho_add_area(struct kmho_table *areas, struct kmho_area_ser *last,
+			 const struct kmho_area_ser *next)
+{
+	if (last->end == next->start && kmho_areas_alike(last, next)) {
+		last->end = next->end;
+		return 0;
+	}
+	if (last->end && kmho_table_append(areas, last))
+		return -ENOMEM;
+
+	*last = *next;
+	return 0;
+}
+
+/* What the record has from @start to @end, and no range covers */
+static int kmho_add_held_areas(struct kmho_record *rec,
+			       struct kmho_table *areas,
+			       struct kmho_area_ser *last, unsigned long start,
+			       unsigned long end)
+{
+	struct kmho_pos pos = kmho_table_seek(&rec->areas, start);
+	struct kmho_area_ser *area;
+
+	kmho_table_before(&rec->areas, &pos);
+	for_each_kmho_entry_from(&rec->areas, pos, area) {
+		struct kmho_area_ser next = *area;
+
+		next.start = max_t(u64, area->start, start);
+		next.end = min_t(u64, area->end, end);
+		if (next.start < next.end && kmho_add_area(areas, last, &next))
+			return -ENOMEM;
+		if (area->end >= end)
+			break;
+	}
+
+	return 0;
+}
+
+static int kmho_add_range_areas(struct kmho_record *rec,
+				struct kmho_table *areas,
+				struct kmho_area_ser *last,
+				const struct kmho_range *range)
+{
+	VMA_ITERATOR(vmi, rec->mm, range->start);
+	struct vm_area_struct *vma;
+
+	for_each_vma_range(vmi, vma, range->end) {
+		struct kmho_area_ser next = {
+			.start = max(vma->vm_start, range->start) +
+				 range->offset,
+			.end = min(vma->vm_end, range->end) + range->offset,
+			.kind = KMHO_KIND_ANON,
+			.flags = kmho_area_flags(vma),
+		};
+
+		if (kmho_add_area(areas, last, &next))
+			return -ENOMEM;
+	}
+
+	return 0;
+}
+
 /**
  * kmho_collect_areas - write down how the ranges of a record are mapped
  * @rec:	live record; its lock is held, and the mmap lock
  * @areas:	initialised, empty table for the result
  *
+ * What it has beside the ranges that it follows is as it was.
+ *
  * Return: 0, or -ENOMEM with @areas empty.
  */
 int kmho_collect_areas(struct kmho_record *rec, struct kmho_table *areas)
 {
-	struct kmho_area_ser area = { 0 };
+	struct kmho_area_ser last = { 0 };
 	struct kmho_range *range;
+	unsigned long at = 0;
 
 	list_for_each_entry(range, &rec->ranges, node) {
-		VMA_ITERATOR(vmi, rec->mm, range->start);
-		struct vm_area_struct *vma;
-
-		for_each_vma_range(vmi, vma, range->end) {
-			struct kmho_area_ser next = {
-				.start = max(vma->vm_start, range->start),
-				.end = min(vma->vm_end, range->end),
-				.kind = KMHO_KIND_ANON,
-				.flags = kmho_area_flags(vma),
-			};
-
-			if (area.end == next.start &&
-			    kmho_areas_alike(&area, &next)) {
-				area.end = next.end;
-				continue;
-			}
-			if (area.end && kmho_table_append(areas, &area))
-				goto err_destroy;
-			area = next;
-		}
+		if (kmho_add_held_areas(rec, areas, &last, at,
+					range->start + range->offset) ||
+		    kmho_add_range_areas(rec, areas, &last, range))
+			goto err_destroy;
+		at = range->end + range->offset;
 	}
-	if (!kmho_table_append(areas, &area))
+	if (!kmho_add_held_areas(rec, areas, &last, at, ULONG_MAX) &&
+	    !kmho_table_append(areas, &last))
 		return 0;
 
 err_destroy:

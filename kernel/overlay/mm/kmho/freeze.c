@@ -106,7 +106,9 @@ static int kmho_copy_pinned(struct kmho_record *rec)
 	for_each_kmho_entry(&rec->extents, pos, ext) {
 		u64 next = kmho_extent_end(ext) << KMHO_EXTENT_NR_BITS;
 
-		if (!kmho_extent_is_pinned(ext))
+		/* Nobody else has what is only held. */
+		if (!(ext->what & KMHO_EXTENT_PINNED) ||
+		    !kmho_extent_is_pinned(ext))
 			continue;
 		err = kmho_copy_extent(rec, ext);
 		if (err)

@@ -7,6 +7,9 @@
  * mapped, charges them and allocates page tables. Then it puts the pages in,
  * which cannot fail. Until then the record keeps every page, and what a failed
  * attempt has done to the pages only makes the next one shorter.
+ *
+ * A takeover that keeps differs at the end: the pages stay the record's, too,
+ * and the record follows the caller's address space from then on.
  */
 
 #define pr_fmt(fmt) "kmho: " fmt
@@ -25,6 +28,7 @@
 #include <linux/sched/mm.h>
 #include <linux/security.h>
 #include <linux/slab.h>
+#include <linux/sort.h>
 #include <linux/swap.h>
 #include <linux/uaccess.h>
 #include <linux/userfaultfd_k.h>
@@ -58,6 +62,7 @@ struct kmho_target {
  * @mm:		address space of the caller
  * @targets:	the ranges
  * @nr:		how many
+ * @keep:	the record stays, and becomes live
  * @deposit:	page tables for pages that are mapped as huge, allocated before
  *		there is no way back
  * @nr_deposit:	how many
@@ -69,6 +74,7 @@ struct kmho_installer {
 	struct mm_struct *mm;
 	struct kmho_target *targets;
 	unsigned long nr;
+	bool keep;
 	pgtable_t *deposit;
 	unsigned long nr_deposit;
 	unsigned long max_deposit;
@@ -167,8 +173,8 @@ static int kmho_replace_extent(struct kmho_record *rec,
 	return 0;
 }
 
-/* One reference a folio becomes one pin a page. */
-static void kmho_extent_pin(struct kmho_extent_ser *ext)
+/* Pin each page; with @put, in place of one reference a folio. */
+static void kmho_extent_pin(struct kmho_extent_ser *ext, bool put)
 {
 	unsigned long nr = 1UL << kmho_extent_order(ext);
 	struct page *page = kmho_extent_page(ext);
@@ -178,7 +184,8 @@ static void kmho_extent_pin(struct kmho_extent_ser *ext)
 		struct folio *folio = page_folio(page);
 
 		WARN_ON_ONCE(try_grab_folio(folio, nr, FOLL_PIN));
-		folio_put(folio);
+		if (put)
+			folio_put(folio);
 	}
 	ext->what &= ~KMHO_EXTENT_LOCAL;
 	ext->what |= KMHO_EXTENT_PINNED;
@@ -209,7 +216,7 @@ static int kmho_cut_extent(struct kmho_record *rec, unsigned long addr)
 	nr = vpn - kmho_extent_vpn(ext);
 	if (nr & ((1UL << order) - 1)) {
 		if (ext->what & KMHO_EXTENT_FORMED)
-			kmho_extent_pin(ext);
+			kmho_extent_pin(ext, true);
 		order = 0;
 	}
 
@@ -600,6 +607,74 @@ static unsigned long kmho_extent_target(const struct kmho_target *t,
 	return (kmho_extent_vpn(ext) << PAGE_SHIFT) - t->base + t->addr;
 }
 
+/* Have no extent reach across the end of a block of the address space. */
+static int kmho_cut_blocks(struct kmho_installer *in, struct kmho_target *t)
+{
+	struct kmho_extent_ser *ext;
+	struct kmho_pos pos;
+	int err;
+
+	for_each_kmho_target_extent(in, t, pos, ext) {
+		u64 where = ext->where & -KMHO_EXTENT_NR_MAX;
+		unsigned long addr = kmho_extent_target(t, ext);
+		unsigned long end = addr + kmho_extent_nr(ext) * PAGE_SIZE;
+		unsigned long edge = pmd_addr_end(addr, end);
+
+		if (edge == end)
+			continue;
+		err = kmho_cut_extent(in->rec, edge - t->addr + t->base);
+		if (err)
+			return err;
+		pos = kmho_table_seek(&in->rec->extents, where);
+	}
+
+	return 0;
+}
+
+/* Make the record live, with the ranges where they are now. */
+static int kmho_keep(struct kmho_installer *in)
+{
+	struct kmho_record *rec = in->rec;
+	struct kmho_target *t;
+	int err;
+
+	err = kmho_attach_mm(rec, in->mm);
+	if (err)
+		return err;
+
+	for_each_kmho_target(in, t) {
+		unsigned long end = t->addr + (t->end - t->base);
+
+		err = kmho_check_vmas(in->mm, t->addr, end) ?:
+		      kmho_follow(rec, t->addr, end, t->base) ?:
+		      kmho_cut_blocks(in, t);
+		if (err)
+			return err;
+
+		/* What the caller has in the holes belongs to it now. */
+		if (!t->made) {
+			struct kmho_range *range;
+
+			range = list_last_entry(&rec->ranges,
+						struct kmho_range, node);
+			bitmap_fill(range->dirty, kmho_range_nr_blocks(range));
+		}
+	}
+
+	return 0;
+}
+
+static void kmho_unkeep(struct kmho_installer *in)
+{
+	struct kmho_record *rec = in->rec;
+
+	if (!rec->mm)
+		return;
+	kmho_detach_mm(rec);
+	rec->mm = NULL;
+	mmdrop(in->mm);
+}
+
 static void kmho_uncharge(struct kmho_installer *in)
 {
 	struct kmho_extent_ser *ext;
@@ -794,11 +869,20 @@ static void kmho_commit(struct kmho_installer *in)
 
 	for_each_kmho_target(in, t) {
 		for_each_kmho_target_extent(in, t, pos, ext) {
-			kmho_extents_unpreserve(ext, 1);
-			kmho_install_extent(in, t, ext);
-			kmho_account(rec, -(long)kmho_extent_nr(ext), false);
+			if (in->keep) {
+				kmho_table_touch(&rec->extents, pos);
+				kmho_install_extent(in, t, ext);
+				kmho_extent_pin(ext, false);
+			} else {
+				kmho_extents_unpreserve(ext, 1);
+				kmho_install_extent(in, t, ext);
+				kmho_account(rec, -(long)kmho_extent_nr(ext),
+					     false);
+			}
 			cond_resched();
 		}
+		if (in->keep)
+			continue;
 		kmho_table_remove(&rec->extents, kmho_where(t->base),
 				  kmho_where(t->end));
 		kmho_table_remove(&rec->areas, t->base, t->end);
@@ -818,6 +902,16 @@ static int kmho_tell(struct kmho_installer *in,
 			return -EFAULT;
 
 	return 0;
+}
+
+static void kmho_join_areas(struct kmho_installer *in)
+{
+	struct kmho_target *t;
+
+	for_each_kmho_target(in, t) {
+		kmho_join_area(in->rec, t->base);
+		kmho_join_area(in->rec, t->end);
+	}
 }
 
 static int kmho_install_locked(struct kmho_installer *in,
@@ -848,6 +942,12 @@ static int kmho_install_locked(struct kmho_installer *in,
 			goto err_join;
 	}
 
+	if (in->keep) {
+		err = kmho_keep(in);
+		if (err)
+			goto err_unkeep;
+	}
+
 	for_each_kmho_target(in, t) {
 		err = kmho_prepare_target(in, t);
 		if (err)
@@ -859,20 +959,31 @@ static int kmho_install_locked(struct kmho_installer *in,
 		goto err_uncharge;
 
 	kmho_commit(in);
+	if (!in->keep)
+		return 0;
+
+	rec->incoming = false;
+	kmho_join_areas(in);
 	return 0;
 
 err_uncharge:
 	kmho_uncharge(in);
 	while (in->nr_deposit)
 		pte_free(in->mm, in->deposit[--in->nr_deposit]);
+err_unkeep:
+	kmho_unkeep(in);
 err_join:
-	for_each_kmho_target(in, t) {
-		kmho_join_area(rec, t->base);
-		kmho_join_area(rec, t->end);
-	}
+	kmho_join_areas(in);
 err_unmap:
 	kmho_unmap_targets(in);
 	return err;
+}
+
+static int kmho_cmp_target(const void *a, const void *b)
+{
+	const struct kmho_target *ta = a, *tb = b;
+
+	return ta->base < tb->base ? -1 : ta->base > tb->base;
 }
 
 /**
@@ -881,6 +992,7 @@ err_unmap:
  * @ranges:	ranges, aligned and not overlapping; remap_addr as kmho(2) has it
  * @nr:		how many
  * @uranges:	where the caller learns which addresses were chosen
+ * @keep:	the record stays as it is, and follows the ranges from then on
  *
  * Return: 0; -ENOENT if the record does not have all of a range; -EEXIST if
  * a remap_addr is in use; -ENOMEM; -EFAULT if @uranges cannot be written to
@@ -888,12 +1000,14 @@ err_unmap:
  * On failure nothing is mapped and the record has all that it had.
  */
 int kmho_install(struct kmho_record *rec, struct kmho_range_takeover *ranges,
-		 unsigned long nr, struct kmho_range_takeover __user *uranges)
+		 unsigned long nr, struct kmho_range_takeover __user *uranges,
+		 bool keep)
 {
 	struct kmho_installer in = {
 		.rec = rec,
 		.mm = current->mm,
 		.nr = nr,
+		.keep = keep,
 	};
 	unsigned long i;
 	int err;
@@ -914,6 +1028,7 @@ int kmho_install(struct kmho_record *rec, struct kmho_range_takeover *ranges,
 			.index = i,
 			.chosen = !ranges[i].remap_addr,
 		};
+	sort(in.targets, nr, sizeof(*in.targets), kmho_cmp_target, NULL);
 
 	/* Pages on their way to the LRU lists look as if somebody had them. */
 	if (!rec->incoming)

@@ -178,6 +178,8 @@ void kmho_extent_release(struct kmho_extent_ser *ext);
  * @rcu:	faults look ranges up under RCU
  * @start:	first byte
  * @end:	byte after the last
+ * @offset:	what the record adds to these addresses: a takeover that keeps
+ *		may have mapped the range elsewhere
  * @rec:	its record
  * @dirty:	a bit for each PMD_SIZE of address space that it touches: set
  *		when a fault there may have given it another page
@@ -188,6 +190,7 @@ struct kmho_range {
 	struct rcu_head rcu;
 	unsigned long start;
 	unsigned long end;
+	unsigned long offset;
 	struct kmho_record *rec;
 	unsigned long *dirty;
 	unsigned long one;
@@ -223,7 +226,8 @@ struct kmho_mm {
  * @sealed:	complete for the kexec under way; faults that would change it
  *		wait
  * @flip:	flip a bit of it once it is sealed (CONFIG_KMHO_DEBUG)
- * @ranges:	&struct kmho_range of a live record, sorted by address
+ * @ranges:	&struct kmho_range of a live record, sorted by their addresses
+ *		in the record; parts of it that no range covers are held
  * @areas:	&struct kmho_area_ser; of a live record as they were when it was
  *		made
  * @extents:	&struct kmho_extent_ser; of a live record without what @dirty
@@ -287,8 +291,9 @@ int kmho_account(struct kmho_record *rec, long nr_pages, bool enforce);
 unsigned long kmho_record_changed(struct kmho_record *rec);
 int kmho_sync_user(kuid_t uid);
 
-int kmho_attach_mm(struct kmho_record *rec, struct mm_struct *mm,
-		   const struct kmho_range_handover *ranges, unsigned long nr);
+int kmho_attach_mm(struct kmho_record *rec, struct mm_struct *mm);
+int kmho_follow(struct kmho_record *rec, unsigned long start,
+		unsigned long end, unsigned long base);
 void kmho_unfollow(struct kmho_record *rec);
 void kmho_detach_mm(struct kmho_record *rec);
 
@@ -301,8 +306,8 @@ int kmho_collect_areas(struct kmho_record *rec, struct kmho_table *areas);
 
 /* Extents to address space (install.c) */
 int kmho_install(struct kmho_record *rec, struct kmho_range_takeover *ranges,
-		 unsigned long nr, struct kmho_range_takeover __user *uranges);
-
+		 unsigned long nr, struct kmho_range_takeover __user *uranges,
+		 bool keep);
 int kmho_copy_extent(struct kmho_record *rec, struct kmho_extent_ser *ext);
 
 /* Parting a record from its process (freeze.c) */

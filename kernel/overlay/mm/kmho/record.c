@@ -280,7 +280,8 @@ unsigned long kmho_record_changed(struct kmho_record *rec)
 }
 
 static struct kmho_range *kmho_range_alloc(struct kmho_record *rec,
-					   const struct kmho_range_handover *r)
+					   unsigned long start,
+					   unsigned long end)
 {
 	struct kmho_range *range;
 	unsigned long nr;
@@ -290,8 +291,8 @@ static struct kmho_range *kmho_range_alloc(struct kmho_record *rec,
 		return NULL;
 
 	range->rec = rec;
-	range->start = r->base;
-	range->end = r->base + r->length;
+	range->start = start;
+	range->end = end;
 	range->dirty = &range->one;
 	nr = kmho_range_nr_blocks(range);
 	if (nr > BITS_PER_LONG) {
@@ -332,66 +333,60 @@ static struct kmho_mm *kmho_mm_get(struct mm_struct *mm)
 }
 
 /**
- * kmho_attach_mm - make a record follow ranges of an address space
- * @rec:	record; its lock is held
+ * kmho_attach_mm - make a record live
+ * @rec:	record without an address space; its lock is held
  * @mm:		address space; its mmap lock is held for writing
- * @ranges:	ranges, sorted by address
- * @nr:		how many
  *
- * Faults in the ranges are noted from here on.
+ * It follows nothing yet. kmho_detach_mm() is the end of it.
  *
- * Return: 0; -ENOMEM for a gap or without memory; -EOPNOTSUPP for memory that
- * cannot be handed over; -EBUSY if a live record has a part of it.
+ * Return: 0, or -ENOMEM.
  */
-int kmho_attach_mm(struct kmho_record *rec, struct mm_struct *mm,
-		   const struct kmho_range_handover *ranges, unsigned long nr)
+int kmho_attach_mm(struct kmho_record *rec, struct mm_struct *mm)
 {
-	struct kmho_range *range, *tmp;
-	struct kmho_mm *km;
-	unsigned long i;
-	int err;
+	struct kmho_mm *km = kmho_mm_get(mm);
 
-	for (i = 0; i < nr; i++) {
-		err = kmho_check_vmas(mm, ranges[i].base,
-				      ranges[i].base + ranges[i].length);
-		if (err)
-			return err;
-	}
-
-	km = kmho_mm_get(mm);
 	if (!km)
 		return -ENOMEM;
-
-	for (i = 0; i < nr; i++) {
-		range = kmho_range_alloc(rec, &ranges[i]);
-		err = -ENOMEM;
-		if (!range)
-			goto err_erase;
-
-		err = mtree_insert_range(&km->ranges, range->start,
-					 range->end - 1, range, GFP_KERNEL);
-		if (err) {
-			kmho_range_free(&range->rcu);
-			if (err == -EEXIST)
-				err = -EBUSY;
-			goto err_erase;
-		}
-		list_add_tail(&range->node, &rec->ranges);
-	}
 
 	mmgrab(mm);
 	rec->mm = mm;
 	rec->pid = get_task_pid(current, PIDTYPE_TGID);
+	rec->frozen = false;
 	list_add_tail(&rec->in_mm, &km->records);
 	return 0;
+}
 
-err_erase:
-	list_for_each_entry_safe(range, tmp, &rec->ranges, node) {
-		mtree_erase(&km->ranges, range->start);
-		list_del(&range->node);
-		call_rcu(&range->rcu, kmho_range_free);
+/**
+ * kmho_follow - make a record follow a range of its address space
+ * @rec:	live record; its lock is held, and the mmap lock for writing
+ * @start:	first byte, of memory that can be handed over
+ * @end:	byte after the last
+ * @base:	address of @start in the record; above those of the ranges that
+ *		it follows already
+ *
+ * Faults in the range are noted from here on.
+ *
+ * Return: 0; -EBUSY if a live record has a part of it; -ENOMEM.
+ */
+int kmho_follow(struct kmho_record *rec, unsigned long start,
+		unsigned long end, unsigned long base)
+{
+	struct kmho_range *range = kmho_range_alloc(rec, start, end);
+	int err;
+
+	if (!range)
+		return -ENOMEM;
+
+	range->offset = base - start;
+	err = mtree_insert_range(&rec->mm->kmho->ranges, start, end - 1, range,
+				 GFP_KERNEL);
+	if (err) {
+		kmho_range_free(&range->rcu);
+		return err == -EEXIST ? -EBUSY : err;
 	}
-	return err;
+
+	list_add_tail(&range->node, &rec->ranges);
+	return 0;
 }
 
 /**

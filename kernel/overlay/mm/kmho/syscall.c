@@ -131,6 +131,29 @@ static int kmho_let_go(struct kmho_record *rec, bool killable)
 	return 0;
 }
 
+/* Have a record follow ranges of the caller's. */
+static int kmho_follow_ranges(struct kmho_record *rec, struct mm_struct *mm,
+			      const struct kmho_range_handover *ranges,
+			      unsigned long nr)
+{
+	unsigned long i;
+	int err;
+
+	for (i = 0; i < nr; i++) {
+		err = kmho_check_vmas(mm, ranges[i].base,
+				      ranges[i].base + ranges[i].length);
+		if (err)
+			return err;
+	}
+
+	err = kmho_attach_mm(rec, mm);
+	for (i = 0; !err && i < nr; i++)
+		err = kmho_follow(rec, ranges[i].base,
+				  ranges[i].base + ranges[i].length,
+				  ranges[i].base);
+	return err;
+}
+
 static int kmho_do_handover(struct kmho_record *rec,
 			    const struct kmho_range_handover *ranges,
 			    unsigned long nr)
@@ -140,12 +163,11 @@ static int kmho_do_handover(struct kmho_record *rec,
 
 	if (mmap_write_lock_killable(mm))
 		return -EINTR;
-	err = kmho_attach_mm(rec, mm, ranges, nr);
+	err = kmho_follow_ranges(rec, mm, ranges, nr);
 	mmap_write_unlock(mm);
-	if (err)
-		return err;
 
-	err = kmho_collect(rec);
+	if (!err)
+		err = kmho_collect(rec);
 	if (!err) {
 		mmap_read_lock(mm);
 		err = kmho_collect_areas(rec, &rec->areas);
@@ -265,7 +287,8 @@ out_free:
 
 static int kmho_takeover_ranges(u64 key, struct kmho_range_takeover *ranges,
 				unsigned long nr,
-				struct kmho_range_takeover __user *uranges)
+				struct kmho_range_takeover __user *uranges,
+				bool keep)
 {
 	struct kmho_record *rec = kmho_record_lock(current_euid(), key);
 	int err = -EBUSY;
@@ -273,7 +296,7 @@ static int kmho_takeover_ranges(u64 key, struct kmho_range_takeover *ranges,
 	if (IS_ERR(rec))
 		return PTR_ERR(rec);
 	if (!rec->mm)
-		err = kmho_install(rec, ranges, nr, uranges);
+		err = kmho_install(rec, ranges, nr, uranges, keep);
 	if (!err && !rec->areas.nr_entries)
 		kmho_record_unpublish(rec);
 	kmho_record_unlock(rec);
@@ -298,7 +321,7 @@ static int kmho_fault_in_answers(const struct kmho_range_takeover *ranges,
 	return 0;
 }
 
-static int kmho_takeover(void __user *uop)
+static int kmho_do_takeover(void __user *uop, bool keep)
 {
 	struct kmho_range_takeover __user *uranges;
 	struct kmho_range_takeover *ranges;
@@ -323,13 +346,23 @@ static int kmho_takeover(void __user *uop)
 		if (err)
 			break;
 		err = kmho_takeover_ranges(op.key, ranges, op.num_ranges,
-					   uranges);
+					   uranges, keep);
 		kmho_leave();
 	} while (err == -EFAULT && --tries &&
 		 !kmho_fault_in_answers(ranges, op.num_ranges, uranges));
 out_free:
 	kvfree(ranges);
 	return err;
+}
+
+static int kmho_takeover(void __user *uop)
+{
+	return kmho_do_takeover(uop, false);
+}
+
+static int kmho_takeover_keep(void __user *uop)
+{
+	return kmho_do_takeover(uop, true);
 }
 
 /*
@@ -674,6 +707,7 @@ static const kmho_op_t kmho_ops[] = {
 	[KMHO_QUERY] = kmho_query,
 	[KMHO_DROP] = kmho_drop,
 	[KMHO_FREEZE] = kmho_freeze_op,
+	[KMHO_TAKEOVER_KEEP] = kmho_takeover_keep,
 	[KMHO_CHOWN] = kmho_chown,
 };
 
