@@ -368,6 +368,50 @@ static void takeover_into(void)
 	every_failure(&s);
 }
 
+/* ---- TAKEOVER_KEEP ---- */
+
+/* Where page tables begin elsewhere, so that it has to be cut as well */
+static unsigned long askew(void)
+{
+	return to_offset() + 3 * kt_page;
+}
+
+static int keep_all(void)
+{
+	struct kmho_range_handover h[NR_RANGES + 2];
+	struct kmho_range_takeover r[NR_RANGES + 2];
+	struct kmho_op_takeover op = { kt_key(0), NR_RANGES + 2, r };
+	unsigned long i;
+
+	all_ranges(h);
+	for (i = 0; i < NR_RANGES + 2; i++)
+		r[i] = (struct kmho_range_takeover){
+			h[i].base, { h[i].length }, h[i].base + askew()
+		};
+	return kmho(KMHO_TAKEOVER_KEEP, &op);
+}
+
+static void verify_kept(void)
+{
+	struct kmho_record_info info;
+
+	must(!kt_info(kt_key(0), &info));
+	must(info.state == KMHO_STATE_LIVE && info.pid == getpid());
+	check_all(askew());
+	/* it is followed */
+	must_fail(EPERM, munmap(kt_ptr(kt_addr(SMALL) + askew()), kt_page));
+	kt_fill(kt_addr(SMALL) + askew(), 7, 1, SEED(SMALL));
+	must(!kt_drop(kt_key(0)));
+	must(!munmap(kt_ptr(kt_addr(SMALL) + askew()), NR_SMALL * kt_page));
+}
+
+static void takeover_keep(void)
+{
+	static const struct subject s = { give_all, keep_all, verify_kept };
+
+	every_failure(&s);
+}
+
 /* ---- after a kexec: what came with it is there once, so nothing is given again ---- */
 
 static int take_key(unsigned long key, bool chosen)
@@ -608,6 +652,7 @@ static const struct kt_case cases[] = {
 	{ "TAKEOVER", .now = takeover },
 	{ "TAKEOVER of a part, to where the kernel likes", .now = takeover_part },
 	{ "TAKEOVER into mappings of the caller", .now = takeover_into },
+	{ "TAKEOVER_KEEP, to where it has to be cut", .now = takeover_keep },
 	{ "QUERY of a live record", .now = query_live },
 	{ "QUERY of a dead process's record", .now = query_held },
 	{ "DROP of a live record", .now = drop_live },
