@@ -101,6 +101,19 @@ export async function appFiles(root: string, addon: string): Promise<Record<stri
   return files
 }
 
+/** The command itself, beside appFiles(): what it is compiled to, its tests, and the packages that it needs. */
+export async function cliFiles(root: string): Promise<Record<string, string>> {
+  const lock = JSON.parse(await readFile(join(root, 'package-lock.json'), 'utf8')) as { packages: Record<string, { dev?: boolean }> }
+  const packages = Object.keys(lock.packages).filter((name) => name !== '' && !lock.packages[name]?.dev)
+  const files: Record<string, string> = { 'app/cli/bin/kmho.js': join(root, 'cli/bin/kmho.js'), 'app/kernel/base.json': join(root, 'kernel/base.json') }
+  for (const folder of ['dist/cli', 'dist/qemu/src', ...packages]) {
+    for (const name of await listFiles(join(root, folder))) {
+      if (/\.(?:[cm]?js|json)$/.test(name)) files[`app/${folder}/${name}`] = join(root, folder, name)
+    }
+  }
+  return files
+}
+
 /** The kernel that a kexec goes to, and its initramfs, on the share. */
 export function nextKernelFiles(setup: Setup): Record<string, string> {
   return { 'next/image': setup.kernel.successor.image, 'next/initrd': setup.initrd }

@@ -14,6 +14,7 @@ import { clean } from './commands/clean.js'
 import { boot, run, shell } from './commands/guest.js'
 import { kernelBuild } from './commands/kernel-build.js'
 import { kernelCheck, kernelSeries } from './commands/kernel-series.js'
+import { drop, ls, show } from './commands/records.js'
 import { test } from './commands/test.js'
 import { verify } from './commands/verify.js'
 
@@ -22,6 +23,12 @@ type Action = (context: Context) => Promise<number>
 function positive(text: string): number {
   const value = Number(text)
   if (!Number.isInteger(value) || value <= 0) throw new InvalidArgumentError('expected a whole number above 0.')
+  return value
+}
+
+function uid(text: string): number {
+  const value = Number(text)
+  if (!/^\d+$/.test(text) || value > 0xfffffffe) throw new InvalidArgumentError('expected a numeric user ID.')
   return value
 }
 
@@ -136,6 +143,31 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
       .option('--jobs <n>', 'how many objects of a kernel to make at once', positive)
       .option('--keep', 'leave the folders of the runs'),
     (context, command) => verify(command.opts(), context),
+  )
+
+  on(
+    program
+      .command('ls')
+      .description('the records that the kernel here holds, inside a running system')
+      .option('--all', "every user's (CAP_SYS_ADMIN)")
+      .option('--uid <n>', "another user's (CAP_SYS_ADMIN)", uid),
+    (context, command) => ls(command.opts(), context),
+  )
+  on(
+    program
+      .command('show')
+      .description('one record and its ranges')
+      .argument('<key>', 'decimal, or hexadecimal after 0x')
+      .option('--uid <n>', "another user's (CAP_SYS_ADMIN)", uid),
+    (context, command) => show(command.args[0] ?? '', command.opts(), context),
+  )
+  on(
+    program
+      .command('drop')
+      .description('give a record up; memory that no process has is freed')
+      .argument('<key>', 'decimal, or hexadecimal after 0x')
+      .option('--uid <n>', "another user's (CAP_SYS_ADMIN)", uid),
+    (context, command) => drop(command.args[0] ?? '', command.opts(), context),
   )
   return program
 }

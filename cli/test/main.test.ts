@@ -39,6 +39,9 @@ for (const [what, args, expected] of [
   ['a source that is no kernel', ['kernel', 'build', '--source', '/usr/bin'], /expected the sources of Linux in \/usr\/bin, found no Makefile and Kconfig/],
   ['run without a command', ['run'], /expected a command after `kmho run --`, found none/],
   ['a scenario that is not there', ['test', 'nonesuch'], /expected one of .*kunit.*, found nonesuch/],
+  ['a key that is none', ['show', '2a'], /expected a key from 0 to 2\^64-1, such as 42 or 0x2a, found "2a"/],
+  ['a uid that is none', ['drop', '1', '--uid', 'alice'], /expected a numeric user ID/],
+  ['drop without a key', ['drop'], /missing required argument 'key'/],
   ['a job count that is none', ['kernel', 'build', '--jobs', 'all'], /expected a whole number above 0/],
 ] as const) {
   test(`${what} is one line and exit code 2`, async (t) => {
@@ -75,6 +78,14 @@ test('a machine without anything is told so, a line for each thing', async (t) =
   for (const name of ['qemu-system-x86', 'qemu-system-arm', 'ccache', 'flex']) assert.match(stdout, new RegExp(`missing.* ${name} .*install ${name} `))
 })
 
+test('on a kernel without the call ls, show and drop are one line and exit code 69', async (t) => {
+  for (const args of [['ls'], ['show', '1'], ['drop', '0x1']]) {
+    const { status, stdout, stderr } = await kmho(t, args)
+    assert.match(stderr, /^kmho: expected a kernel with the kmho system call, found \S+, which has none \(ENOSYS\); [^\n]+\n$/)
+    assert.deepEqual({ status, stdout }, { status: 69, stdout: '' })
+  }
+})
+
 test('--dry-run prints the argv of every step and makes nothing', async (t) => {
   const { status, stdout, cache } = await kmho(t, ['--dry-run', 'verify', '--arch', 'arm64', '--size', '1M'])
   assert.equal(status, 0)
@@ -105,5 +116,5 @@ test('help and version are no errors', async (t) => {
   assert.equal((await kmho(t, ['--version'])).stdout, '0.1.0\n')
   const { status, stdout } = await kmho(t, ['--help'])
   assert.equal(status, 0)
-  for (const name of ['doctor', 'kernel', 'boot', 'shell', 'run', 'verify', 'clean', 'test']) assert.match(stdout, new RegExp(`^  ${name}\\b`, 'm'))
+  for (const name of ['doctor', 'kernel', 'boot', 'shell', 'run', 'verify', 'clean', 'test', 'ls', 'show', 'drop']) assert.match(stdout, new RegExp(`^  ${name}\\b`, 'm'))
 })

@@ -9,8 +9,8 @@ import type { Context } from '../context.js'
 import { ExitCode, UsageError } from '../errors.js'
 import { ensureTree } from '../kernel/build.js'
 import { readBase } from '../kernel/base.js'
-import { appFiles, explainFailure, GUEST_BASE_MIB, nextKernelFiles, planSetup, runGuest, type Setup } from '../machine.js'
-import { addonScenarios, harnessScenarios, kunitScenario, selftestScenarios, type TestScale } from '../scenarios/guest-tests.js'
+import { appFiles, cliFiles, explainFailure, GUEST_BASE_MIB, nextKernelFiles, planSetup, runGuest, type Setup } from '../machine.js'
+import { addonScenarios, harnessScenarios, kunitScenario, operatorScenarios, selftestScenarios, type TestScale } from '../scenarios/guest-tests.js'
 import type { KtapResult } from '../scenarios/ktap.js'
 import type { Scenario } from '../scenarios/scenario.js'
 import { buildSelftests, listSelftests } from '../selftests.js'
@@ -32,7 +32,7 @@ export async function test(names: readonly string[], options: TestOptions, conte
   const { ui, signal } = context
   const plan = await planSetup(options, context)
   const tests = await listSelftests(context.dirs.overlay)
-  const listed = scenarios(tests, '', {})
+  const listed = scenarios(tests, '', {}, {})
   if (options.list) {
     for (const { name, title } of listed) ui.print(`${name.padEnd(20)} ${title}`)
     ui.result({ ok: true, scenarios: listed.map(({ name, title }) => ({ name, title })) })
@@ -51,7 +51,7 @@ export async function test(names: readonly string[], options: TestOptions, conte
         const { tree } = await ensureTree({ ...options, arch: setup.arch, flavor: setup.kernel.flavor, base, dirs: context.dirs, cache: context.cache, signal }, step)
         const dir = await buildSelftests(setup.arch, setup.kernel.headers, tree, context)
         const files = { ...(await appFiles(context.root, setup.addon)), ...nextKernelFiles(setup) }
-        chosen = scenarios(tests, dir, files, options).filter(({ name }) => names.length === 0 || names.includes(name))
+        chosen = scenarios(tests, dir, files, await cliFiles(context.root), options).filter(({ name }) => names.length === 0 || names.includes(name))
       },
     },
   ])
@@ -64,8 +64,8 @@ export async function test(names: readonly string[], options: TestOptions, conte
   return bad === 0 ? ExitCode.ok : ExitCode.failed
 }
 
-function scenarios(tests: Parameters<typeof selftestScenarios>[0], dir: string, files: Record<string, string>, scale: TestScale = {}): Scenario[] {
-  return [...harnessScenarios(), kunitScenario(), ...selftestScenarios(tests, dir, scale), ...addonScenarios(files)]
+function scenarios(tests: Parameters<typeof selftestScenarios>[0], dir: string, files: Record<string, string>, cli: Record<string, string>, scale: TestScale = {}): Scenario[] {
+  return [...harnessScenarios(), kunitScenario(), ...selftestScenarios(tests, dir, scale), ...addonScenarios(files), ...operatorScenarios({ ...files, ...cli })]
 }
 
 async function runScenario(scenario: Scenario, setup: Setup, options: TestOptions, context: Context): Promise<KtapResult[]> {

@@ -127,15 +127,17 @@ export function selftestScenarios(tests: readonly Selftest[], dir: string, scale
   return scenarios
 }
 
+/** A test file of ours that Node runs in the guest. */
+function tapStep(name: string, file: string, stage: number, args: readonly string[] = []): TapStep {
+  const { argv: [node = '', ...rest], env } = nodeProgram(file, args)
+  return { name, stage, step: { type: 'run', name, argv: [node, '--test-reporter=tap', ...rest], env, mayFail: true } }
+}
+
 /** `files` are those of the app: the addon, and the compiled tests. */
 export function addonScenarios(files: Record<string, string>): Scenario[] {
-  const tap = (name: string, file: string, stage: number, args: readonly string[] = []): TapStep => {
-    const { argv: [node = '', ...rest], env } = nodeProgram(file, args)
-    return { name, stage, step: { type: 'run', name, argv: [node, '--test-reporter=tap', ...rest], env, mayFail: true } }
-  }
-  const call = [tap('addon', 'native/test/call.guest.test.js', 1)]
-  const survival = [tap('addon', 'native/test/survival.guest.test.js', 1, ['before']), tap('addon', 'native/test/survival.guest.test.js', 2, ['after'])]
-  const control = [tap('addon', 'native/test/survival.guest.test.js', 1, ['control'])]
+  const call = [tapStep('addon', 'native/test/call.guest.test.js', 1)]
+  const survival = [tapStep('addon', 'native/test/survival.guest.test.js', 1, ['before']), tapStep('addon', 'native/test/survival.guest.test.js', 2, ['after'])]
+  const control = [tapStep('addon', 'native/test/survival.guest.test.js', 1, ['control'])]
   const base = { files, memoryMiB: SELFTEST_MIB, timeoutMs: TIMEOUT_MS }
   return [
     { name: 'addon', title: "the addon's calls, in a kernel that has them", run: { ...base, job: { steps: call.map(({ step }) => step) } }, judge: (result) => judgeTap(call, result) },
@@ -146,6 +148,23 @@ export function addonScenarios(files: Record<string, string>): Scenario[] {
       judge: (result) => judgeTap(survival, result, { 1: 'before', 2: 'after' }),
     },
     { name: 'addon-control', title: 'with kho=off the addon finds nothing', run: { ...base, kho: 'off', job: { steps: control.map(({ step }) => step) } }, judge: (result) => judgeTap(control, result, { 1: 'control' }) },
+  ]
+}
+
+/** `files`: those of the app, and the command's own. */
+export function operatorScenarios(files: Record<string, string>): Scenario[] {
+  const file = 'cli/test/commands/records.guest.test.js'
+  const base = { files, memoryMiB: SELFTEST_MIB, timeoutMs: TIMEOUT_MS }
+  const steps = [tapStep('operator', file, 1, ['before']), tapStep('operator', file, 2, ['after'])]
+  const control = [tapStep('operator', file, 1, ['control'])]
+  return [
+    {
+      name: 'operator',
+      title: 'kmho ls, show and drop say what is held, before and after a kexec',
+      run: { ...base, job: { steps: steps.flatMap(({ step }, i) => (i === 0 ? [step] : [NEXT, step])) } },
+      judge: (result) => judgeTap(steps, result, { 1: 'before', 2: 'after' }),
+    },
+    { name: 'operator-control', title: 'with kho=off kmho ls says so in a line', run: { ...base, kho: 'off', job: { steps: control.map(({ step }) => step) } }, judge: (result) => judgeTap(control, result, { 1: 'control' }) },
   ]
 }
 
