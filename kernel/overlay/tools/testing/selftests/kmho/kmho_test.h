@@ -1060,7 +1060,7 @@ static inline int kt_main(int argc, char **argv, const struct kt_case *cases, un
 	if (!plan && now && argc < 2)
 		ksft_exit_skip("in two stages: before, then kexec, then after\n");
 	if (!plan)
-		ksft_exit_fail_msg("no case in stage '%s' (now, before, after, again, each, control)\n",
+		ksft_exit_fail_msg("no case in stage '%s' (now, before, after, again, each)\n",
 				   stage);
 	if (kmho(KMHO_QUERY, &probe)) {
 		if (errno == KT_NO_CALL)

@@ -356,7 +356,7 @@ static void step_disturb(struct run *run)
 	}
 }
 
-/* A child sees what is there, writes to its own copies, and ends now or with its parent's session */
+/* A child sees what is there, writes to its own copies, and ends now or with its session */
 static void step_fork(struct run *run)
 {
 	unsigned long first, nr, i;
