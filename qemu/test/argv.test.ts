@@ -23,7 +23,7 @@ test('x86_64, the least that boots', () => {
     golden(base),
     'qemu-system-x86_64 -name kmho-x86_64 -no-user-config -nodefaults -machine q35 -cpu max -smp 2 -m 512M ' +
       '-accel tcg,thread=multi -display none -monitor none -no-reboot -kernel /k/bzImage -initrd /k/initramfs.cpio.gz ' +
-      "-append 'console=ttyS0 panic=-1 printk.time=1 printk.devkmsg=on pty.legacy_count=0 no_timer_check kho=on kho_scratch=32M,128M,64M' " +
+      "-append 'console=ttyS0 panic=-1 printk.time=1 printk.devkmsg=on pty.legacy_count=0 no_timer_check tsc=nowatchdog kho=on kho_scratch=32M,128M,64M' " +
       '-chardev file,id=console,path=/log/console.log -serial chardev:console ' +
       '-chardev socket,id=events,path=/log/events.sock,server=on,wait=off -device virtio-serial-pci ' +
       '-device virtserialport,chardev=events,name=org.kmho.events -device virtio-rng-pci',

@@ -3,7 +3,7 @@
 // and sparse on every object of ours. Returns findings; judges nothing else.
 
 import { readdir } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { runCommand, type Command } from '../command.js'
 
 export interface Finding {
@@ -23,7 +23,8 @@ export interface Finding {
 const CHECKPATCH_ARGS = ['--strict', '--no-signoff', '--terse', '--no-summary', '--show-types', '--ignore', 'FILE_PATH_CHANGES,CAMELCASE,MACRO_ARG_REUSE']
 
 export function checkpatchCommand(tree: string, patch: string): Command {
-  return { file: 'perl', args: [join(tree, 'scripts/checkpatch.pl'), `--root=${tree}`, ...CHECKPATCH_ARGS, patch] }
+  // It leaves a list of names where it is called.
+  return { file: 'perl', args: [join(tree, 'scripts/checkpatch.pl'), `--root=${tree}`, ...CHECKPATCH_ARGS, patch], cwd: dirname(patch) }
 }
 
 /** `FILE:LINE: WARNING:TYPE: text`, one finding a line. */

@@ -11,7 +11,9 @@ export const x86_64: ArchFacts = {
   console: 'ttyS0',
   // The kernel counts timer ticks to see how the timer is wired; an emulator on a busy host loses ticks, and the kernel
   // then takes a working timer for a broken one. For KVM it leaves that test out by itself.
-  kernelParameters: (accel) => (accel === 'kvm' ? [] : ['no_timer_check']),
+  // A busy host emulates two timers at different speeds. The check of one against the other may then fall into the switch from
+  // jiffies to the TSC, where it waits with the clock that it waits for standing still: the guest hangs before its first program.
+  kernelParameters: (accel) => (accel === 'kvm' ? [] : ['no_timer_check', 'tsc=nowatchdog']),
   hostArch: 'x64',
   debianArch: 'amd64',
   triplet: 'x86_64-linux-gnu',
