@@ -160,11 +160,12 @@ export function operatorScenarios(files: Record<string, string>): Scenario[] {
   return [
     {
       name: 'operator',
+      onDemand: true,
       title: 'kmho ls, show and drop say what is held, before and after a kexec',
       run: { ...base, job: { steps: steps.flatMap(({ step }, i) => (i === 0 ? [step] : [NEXT, step])) } },
       judge: (result) => judgeTap(steps, result, { 1: 'before', 2: 'after' }),
     },
-    { name: 'operator-control', title: 'with kho=off kmho ls says so in a line', run: { ...base, kho: 'off', job: { steps: control.map(({ step }) => step) } }, judge: (result) => judgeTap(control, result, { 1: 'control' }) },
+    { name: 'operator-control', onDemand: true, title: 'with kho=off kmho ls says so in a line', run: { ...base, kho: 'off', job: { steps: control.map(({ step }) => step) } }, judge: (result) => judgeTap(control, result, { 1: 'control' }) },
   ]
 }
 
