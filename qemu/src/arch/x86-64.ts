@@ -11,8 +11,8 @@ export const x86_64: ArchFacts = {
   console: 'ttyS0',
   // The kernel counts timer ticks to see how the timer is wired; an emulator on a busy host loses ticks, and the kernel
   // then takes a working timer for a broken one. For KVM it leaves that test out by itself.
-  // A busy host emulates two timers at different speeds. The check of one against the other may then fall into the switch from
-  // jiffies to the TSC, where it waits with the clock that it waits for standing still: the guest hangs before its first program.
+  // Its check of the TSC against another clock may fall into the switch from jiffies to the TSC; the check's time-out is
+  // then measured in the jiffies that it holds up, and the guest hangs before its first program.
   kernelParameters: (accel) => (accel === 'kvm' ? [] : ['no_timer_check', 'tsc=nowatchdog']),
   hostArch: 'x64',
   debianArch: 'amd64',

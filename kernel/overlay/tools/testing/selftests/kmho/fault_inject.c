@@ -213,7 +213,7 @@ static unsigned long to_offset(void)
 	return kt_addr(TO) - kt_addr(0);
 }
 
-static int take_over_all(bool moved)
+static int take_all(unsigned int opcode, unsigned long offset)
 {
 	struct kmho_range_handover h[NR_RANGES + 2];
 	struct kmho_range_takeover r[NR_RANGES + 2];
@@ -223,9 +223,9 @@ static int take_over_all(bool moved)
 	all_ranges(h);
 	for (i = 0; i < NR_RANGES + 2; i++)
 		r[i] = (struct kmho_range_takeover){
-			h[i].base, { h[i].length }, h[i].base + (moved ? to_offset() : 0)
+			h[i].base, { h[i].length }, h[i].base + offset
 		};
-	return kmho(KMHO_TAKEOVER, &op);
+	return kmho(opcode, &op);
 }
 
 /* ---- HANDOVER ---- */
@@ -291,7 +291,7 @@ static void give_all(void)
 
 static int take_back(void)
 {
-	return take_over_all(false);
+	return take_all(KMHO_TAKEOVER, 0);
 }
 
 static void verify_back(void)
@@ -348,7 +348,7 @@ static void give_and_map(void)
 
 static int take_into(void)
 {
-	return take_over_all(true);
+	return take_all(KMHO_TAKEOVER, to_offset());
 }
 
 static void verify_into(void)
@@ -378,17 +378,7 @@ static unsigned long askew(void)
 
 static int keep_all(void)
 {
-	struct kmho_range_handover h[NR_RANGES + 2];
-	struct kmho_range_takeover r[NR_RANGES + 2];
-	struct kmho_op_takeover op = { kt_key(0), NR_RANGES + 2, r };
-	unsigned long i;
-
-	all_ranges(h);
-	for (i = 0; i < NR_RANGES + 2; i++)
-		r[i] = (struct kmho_range_takeover){
-			h[i].base, { h[i].length }, h[i].base + askew()
-		};
-	return kmho(KMHO_TAKEOVER_KEEP, &op);
+	return take_all(KMHO_TAKEOVER_KEEP, askew());
 }
 
 static void verify_kept(void)

@@ -17,16 +17,7 @@ enum { HERE, CROSS, PART, THERE = 32 };
 
 static int keep_to(unsigned long key, unsigned long base, unsigned long nr, unsigned long *remap)
 {
-	struct kmho_range_takeover range = {
-		.base = base,
-		.len = nr * kt_page,
-		.remap_addr = *remap,
-	};
-	struct kmho_op_takeover op = { .key = key, .num_ranges = 1, .ranges = &range };
-	int ret = kmho(KMHO_TAKEOVER_KEEP, &op);
-
-	*remap = range.remap_addr;
-	return ret;
+	return kt_take_to(KMHO_TAKEOVER_KEEP, key, base, nr, remap);
 }
 
 static int keep(unsigned long key, unsigned long base, unsigned long nr)

@@ -670,8 +670,9 @@ static inline int kt_handover(unsigned long key, unsigned long base, unsigned lo
 	return kmho(KMHO_HANDOVER, &op);
 }
 
-static inline int kt_takeover_to(unsigned long key, unsigned long base, unsigned long nr,
-				 unsigned long *remap)
+/* KMHO_TAKEOVER or KMHO_TAKEOVER_KEEP of one range */
+static inline int kt_take_to(unsigned int opcode, unsigned long key, unsigned long base,
+			     unsigned long nr, unsigned long *remap)
 {
 	struct kmho_range_takeover range = {
 		.base = base,
@@ -679,10 +680,16 @@ static inline int kt_takeover_to(unsigned long key, unsigned long base, unsigned
 		.remap_addr = *remap,
 	};
 	struct kmho_op_takeover op = { .key = key, .num_ranges = 1, .ranges = &range };
-	int ret = kmho(KMHO_TAKEOVER, &op);
+	int ret = kmho(opcode, &op);
 
 	*remap = range.remap_addr;
 	return ret;
+}
+
+static inline int kt_takeover_to(unsigned long key, unsigned long base, unsigned long nr,
+				 unsigned long *remap)
+{
+	return kt_take_to(KMHO_TAKEOVER, key, base, nr, remap);
 }
 
 /* Back to where it was */
