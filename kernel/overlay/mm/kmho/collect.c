@@ -28,6 +28,7 @@
 #include <linux/mman.h>
 #include <linux/pagewalk.h>
 #include <linux/rmap.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/swap.h>
@@ -471,6 +472,8 @@ static int kmho_migrate(struct kmho_collector *c)
 static int kmho_collect_block(struct kmho_collector *c, unsigned long start,
 			      unsigned long end, bool locked)
 {
+	/* What is faulted in or migrated to is not to lie in a scratch area. */
+	unsigned int flags = memalloc_pin_save();
 	unsigned int tries;
 	int err;
 
@@ -505,17 +508,19 @@ static int kmho_collect_block(struct kmho_collector *c, unsigned long start,
 			err = err ?: ret;
 		}
 		if (err)
-			return err;
+			goto out;
 		if (c->drain || tries)
 			lru_add_drain_all();
 	}
-
-	return -EBUSY;
+	err = -EBUSY;
+	goto out;
 
 out_copy:
 	err = c->copy ? kmho_copy_scratch(c) : 0;
 	if (err)
 		kmho_release_all(c->ext, c->nr);
+out:
+	memalloc_pin_restore(flags);
 	return err;
 }
 

@@ -723,6 +723,31 @@ static void held_in_scratch(void)
 	must(kt_zero(base, nr, 1));
 }
 
+/* Huge pages that have to be moved while most of what is free lies in scratch areas, too */
+static void huge_in_scratch(void)
+{
+	unsigned long thp = kt_need_thp(), base = kt_addr(0), len = 8 * thp, at, nr = 0;
+	struct kmho_record_info info;
+	struct scratch s;
+
+	find_scratch(&s);
+	fill_memory(&s);
+	kt_map_thp(base, len);
+	kt_fill(base, 0, len / kt_page, SEED);
+	for (at = base; at < base + len; at += thp)
+		nr += in_scratch(&s, at);
+	must(nr);
+	/* room for them elsewhere */
+	kt_unmap(kt_addr(4), 8 * len / kt_page);
+	must(!kt_handover(kt_key(0), base, len / kt_page));
+	must(!kt_info(kt_key(0), &info));
+	must(info.migrated >= nr);
+	for (at = base; at < base + len; at += kt_page)
+		must(!in_scratch(&s, at));
+	must(kt_same(base, 0, len / kt_page, SEED));
+	must(!kt_drop(kt_key(0)));
+}
+
 static const struct kt_case cases[] = {
 	{ "exit: the successor gets the bytes", .now = ends_exit },
 	{ "exit: writes after the handover, and those into holes", .now = ends_written },
@@ -739,6 +764,7 @@ static const struct kt_case cases[] = {
 	{ "munmap, mremap, MAP_FIXED, madvise: EPERM", .now = parting_is_refused },
 	{ "brk does not take it away", .now = parting_brk },
 	{ "UFFDIO_MOVE does not take it away", .now = parting_move },
+	{ "huge pages in scratch areas are moved out", .now = huge_in_scratch },
 	{ "written late, in a scratch area, and held by another", .now = held_in_scratch },
 	{ "mprotect and harmless advice are allowed", .now = protecting_is_allowed },
 	{ "mlock and mlockall", .now = locked_memory },
