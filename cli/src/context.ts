@@ -3,7 +3,6 @@
 
 import { cacheDirs, kernelDirs, rootDir, type CacheDirs, type KernelDirs } from './paths.js'
 import type { Step } from './runner.js'
-import { runPlan } from './runner.js'
 import { Ui } from './ui/ui.js'
 
 export interface GlobalOptions {
@@ -34,6 +33,7 @@ export function makeContext(options: GlobalOptions, signal: AbortSignal, ui: Ui 
     dirs: kernelDirs(root),
     cache: cacheDirs(),
     async run(steps) {
+      const { runPlan } = await import('./runner.js')
       await runPlan(steps, { ui, signal, dryRun: options.dryRun ?? false })
       return !options.dryRun
     },

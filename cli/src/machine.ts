@@ -125,9 +125,9 @@ export function nextKernelFiles(setup: Setup): Record<string, string> {
  */
 export const NODE_ENV: Record<string, string> = { KMHO_BINDING: guestPaths.addon, OPENSSL_ia32cap: '0:0' }
 
-/** A program of ours in the guest: node and a compiled file. */
-export function nodeProgram(file: string, args: readonly string[] = []): { argv: string[]; env: Record<string, string> } {
-  return { argv: [guestPaths.node, `${guestPaths.app}/dist/${file}`, ...args], env: NODE_ENV }
+/** A program of ours in the guest: node and a compiled file, by default from the share. */
+export function nodeProgram(file: string, args: readonly string[] = [], app: string = guestPaths.app): { argv: string[]; env: Record<string, string> } {
+  return { argv: [guestPaths.node, `${app}/dist/${file}`, ...args], env: NODE_ENV }
 }
 
 export interface GuestRun {

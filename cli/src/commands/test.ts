@@ -51,7 +51,7 @@ export async function test(names: readonly string[], options: TestOptions, conte
         const { tree } = await ensureTree({ ...options, arch: setup.arch, flavor: setup.kernel.flavor, base, dirs: context.dirs, cache: context.cache, signal }, step)
         const dir = await buildSelftests(setup.arch, setup.kernel.headers, tree, context)
         const files = { ...(await appFiles(context.root, setup.addon)), ...nextKernelFiles(setup) }
-        chosen = scenarios(tests, dir, files, await cliFiles(context.root), options).filter(({ name, onDemand }) => (names.length === 0 ? !onDemand : names.includes(name)))
+        chosen = scenarios(tests, dir, files, await cliFiles(context.root), options).filter(({ name }) => names.length === 0 || names.includes(name))
       },
     },
   ])

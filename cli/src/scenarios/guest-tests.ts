@@ -11,6 +11,8 @@ import { exitOf, failed, outputOf, passed, type Scenario } from './scenario.js'
 /** Emulated guests with other builds running beside them; a hang is noticed by then. */
 const TIMEOUT_MS = 480_000
 const SELFTEST_MIB = 1536
+/** The app's files in a guest's own memory. */
+const LOCAL_APP = '/tmp/app'
 
 /** A program that prints TAP, as a step; its verdict is in what it prints. */
 interface TapStep {
@@ -128,8 +130,8 @@ export function selftestScenarios(tests: readonly Selftest[], dir: string, scale
 }
 
 /** A test file of ours that Node runs in the guest. */
-function tapStep(name: string, file: string, stage: number, args: readonly string[] = []): TapStep {
-  const { argv: [node = '', ...rest], env } = nodeProgram(file, args)
+function tapStep(name: string, file: string, stage: number, args: readonly string[] = [], app?: string): TapStep {
+  const { argv: [node = '', ...rest], env } = nodeProgram(file, args, app)
   return { name, stage, step: { type: 'run', name, argv: [node, '--test-reporter=tap', ...rest], env, mayFail: true } }
 }
 
@@ -151,21 +153,23 @@ export function addonScenarios(files: Record<string, string>): Scenario[] {
   ]
 }
 
-/** `files`: those of the app, and the command's own. */
+/**
+ * `files`: those of the app, and the command's own. The guest copies them into its memory first:
+ * Node asks for each module in many places, and a share answers slowly.
+ */
 export function operatorScenarios(files: Record<string, string>): Scenario[] {
-  const file = 'cli/test/commands/records.guest.test.js'
   const base = { files, memoryMiB: SELFTEST_MIB, timeoutMs: TIMEOUT_MS }
-  const steps = [tapStep('operator', file, 1, ['before']), tapStep('operator', file, 2, ['after'])]
-  const control = [tapStep('operator', file, 1, ['control'])]
+  const copy: Step = { type: 'run', name: 'copy', argv: ['/bin/sh', '-c', `cp -r ${guestPaths.app} ${LOCAL_APP}`] }
+  const stage = (mode: string, n: number): TapStep => tapStep('operator', 'cli/test/commands/records.guest.test.js', n, [mode], LOCAL_APP)
+  const [before, after, control] = [stage('before', 1), stage('after', 2), stage('control', 1)]
   return [
     {
       name: 'operator',
-      onDemand: true,
       title: 'kmho ls, show and drop say what is held, before and after a kexec',
-      run: { ...base, job: { steps: steps.flatMap(({ step }, i) => (i === 0 ? [step] : [NEXT, step])) } },
-      judge: (result) => judgeTap(steps, result, { 1: 'before', 2: 'after' }),
+      run: { ...base, job: { steps: [copy, before.step, NEXT, copy, after.step] } },
+      judge: (result) => judgeTap([before, after], result, { 1: 'before', 2: 'after' }),
     },
-    { name: 'operator-control', onDemand: true, title: 'with kho=off kmho ls says so in a line', run: { ...base, kho: 'off', job: { steps: control.map(({ step }) => step) } }, judge: (result) => judgeTap(control, result, { 1: 'control' }) },
+    { name: 'operator-control', title: 'with kho=off kmho ls says so in a line', run: { ...base, kho: 'off', job: { steps: [copy, control.step] } }, judge: (result) => judgeTap([control], result, { 1: 'control' }) },
   ]
 }
 

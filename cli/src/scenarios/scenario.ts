@@ -21,8 +21,6 @@ export interface ScenarioRun {
 }
 
 export interface Scenario {
-  /** Only run where it is named: too long for every run on an emulated machine. */
-  onDemand?: boolean
   name: string
   /** The promise that it shows. */
   title: string
