@@ -19,6 +19,7 @@ enum {
 	LAST_HOLE,
 	RING,
 	THREADS,
+	RECORDS,
 	KILLED,
 	FORK_AFTER,
 	FORK_BEFORE,
@@ -39,6 +40,8 @@ enum {
 	COMPACT,
 	CHILD_KEY,
 	TO = 64,
+	/* the first of NR_RECORDS keys */
+	RECORD = 0x100,
 };
 
 #define SEED(place)	(0x11feULL + (place))
@@ -330,6 +333,67 @@ static void threads_after(void)
 }
 
 /* Killed while it writes: what it had completed by then */
+#define NR_RECORDS	64
+#define RECORD_PAGES	2048
+#define NR_WRITERS	4
+
+/* Where write n of a thread goes: a hole of one record after the other */
+static unsigned long record_page(unsigned long writer, unsigned long n)
+{
+	return n % NR_RECORDS * RECORD_PAGES + NR_WRITERS +
+	       n / NR_RECORDS * NR_WRITERS + writer;
+}
+
+/* Faults in all records at once: the kexec has to stop them without waiting for itself */
+static void *fill_records(void *arg)
+{
+	unsigned long writer = (unsigned long)arg, base = kt_addr(RECORDS), n;
+	__u64 *counter = kt_ptr(base + writer * kt_page);
+
+	for (n = 1; n / NR_RECORDS < RECORD_PAGES / NR_WRITERS - 1; n++) {
+		kt_fill(base, record_page(writer, n), 1, SEED(RECORDS));
+		__atomic_store_n(counter, n, __ATOMIC_RELEASE);
+		pause_a_little();
+	}
+	return NULL;
+}
+
+static void records_before(void)
+{
+	unsigned long base = kt_addr(RECORDS), i;
+	__u64 *counter;
+
+	kt_map(base, NR_RECORDS * RECORD_PAGES);
+	for (i = 0; i < NR_RECORDS; i++)
+		must(!kt_handover(kt_key(RECORD + i), base + i * RECORD_PAGES * kt_page,
+				  RECORD_PAGES));
+	for (i = 0; i < NR_WRITERS; i++)
+		start_thread(fill_records, i);
+	for (i = 0; i < NR_WRITERS; i++) {
+		counter = kt_ptr(base + i * kt_page);
+		while (__atomic_load_n(counter, __ATOMIC_ACQUIRE) < 10)
+			pause_a_little();
+	}
+	kt_stay();
+}
+
+static void records_after(void)
+{
+	unsigned long base = kt_addr(RECORDS), i, n;
+	__u64 done;
+
+	for (i = 0; i < NR_RECORDS; i++)
+		must(!kt_takeover(kt_key(RECORD + i), base + i * RECORD_PAGES * kt_page,
+				  RECORD_PAGES));
+	for (i = 0; i < NR_WRITERS; i++) {
+		done = *(__u64 *)kt_ptr(base + i * kt_page);
+		printf("# thread %lu: %llu holes written\n", i, (unsigned long long)done);
+		must(done >= 10);
+		for (n = 1; n <= done; n++)
+			must(kt_same(base, record_page(i, n), 1, SEED(RECORDS)));
+	}
+}
+
 static void killed_before(void)
 {
 	pid_t pid;
@@ -1027,6 +1091,7 @@ static const struct kt_case cases[] = {
 	CASE("a hole written by another thread at the last moment", last_hole),
 	CASE("no write of a thread that never stops is lost", ring),
 	CASE("nor of eight, into pages and holes", threads),
+	CASE("nor of four, into holes of 64 records", records),
 	CASE("nor of a process that is killed", killed),
 	CASE("fork after the handover: the parent's view", fork_after),
 	CASE("fork before the handover: the parent's view", fork_before),
