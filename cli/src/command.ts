@@ -2,7 +2,6 @@
 // A command to run, as data: an argv array, never a line for a shell. What is run and
 // what --dry-run prints are the same object.
 
-import { execa } from 'execa'
 import { InterruptedError, MachineryError } from './errors.js'
 
 export interface Command {
@@ -61,6 +60,8 @@ export function killGroup(pid: number): NodeJS.Timeout {
 /** Runs the command to its end. Throws `MachineryError` for an exit status that was not accepted. */
 export async function runCommand(command: Command, options: RunCommandOptions = {}): Promise<CommandResult> {
   const { signal, onLine, accept = [] } = options
+  // Loaded here: not every command runs another program.
+  const { execa } = await import('execa')
   if (signal?.aborted) throw new InterruptedError()
   const child = execa(command.file, command.args, {
     ...(command.cwd === undefined ? {} : { cwd: command.cwd }),

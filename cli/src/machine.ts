@@ -137,11 +137,16 @@ export interface GuestRun {
   job: Job
   files?: Record<string, string>
   memoryMiB: number
+  cpus?: number
+  /** Count instructions, so that two runs take the same time by the guest's clock. */
+  icount?: boolean
   kho?: 'on' | 'off'
   cmdline?: string[]
   /** Run the kernel's KUnit suites while it boots. */
   kunit?: boolean
   disks?: string[]
+  /** Further ports to talk to the guest; their sockets lie beside the share. */
+  ports?: string[]
   timeoutMs: number
   allow?: OopsPattern[]
   /** Where the guest waits, it goes on when this has settled. `share`: the host's folder. */
@@ -178,6 +183,8 @@ export function vmOptions(run: GuestRun, dir: string): VmOptions {
     timeoutMs: run.timeoutMs,
     signal: run.signal,
     ...(run.kho ? { kho: run.kho } : {}),
+    ...(run.cpus === undefined ? {} : { cpus: run.cpus }),
+    ...(run.icount ? { icount: true } : {}),
     cmdline: [
       // The suites run at every boot otherwise, and log the errors that they provoke.
       `kunit.enable=${run.kunit ? 1 : 0}`,
@@ -187,6 +194,7 @@ export function vmOptions(run: GuestRun, dir: string): VmOptions {
       ...(run.cmdline ?? []),
     ],
     ...(run.disks ? { disks: run.disks } : {}),
+    ...(run.ports ? { ports: run.ports } : {}),
     ...(run.allow ? { allow: run.allow } : {}),
     ...(run.onConsole ? { onConsole: run.onConsole } : {}),
     ...(run.gdb ? { gdb: true } : {}),

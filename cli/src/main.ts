@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The command line: options, commands, and how the program ends. Each command's work is in
-// its own file; nothing here knows how it is done.
+// its own file, which is loaded when it is asked for: an operator's question needs no virtual machines.
 
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { readFileSync } from 'node:fs'
@@ -9,14 +9,6 @@ import { makeContext, type Context, type GlobalOptions } from './context.js'
 import { describeError, ExitCode, InterruptedError } from './errors.js'
 import { rootDir } from './paths.js'
 import { Ui } from './ui/ui.js'
-import { doctor } from './commands/doctor.js'
-import { clean } from './commands/clean.js'
-import { boot, run, shell } from './commands/guest.js'
-import { kernelBuild } from './commands/kernel-build.js'
-import { kernelCheck, kernelSeries } from './commands/kernel-series.js'
-import { drop, ls, show } from './commands/records.js'
-import { test } from './commands/test.js'
-import { verify } from './commands/verify.js'
 
 type Action = (context: Context) => Promise<number>
 
@@ -51,7 +43,7 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
 
   on(
     program.command('doctor').description('say what this machine lacks').option('--fix', 'install it'),
-    (context, command) => doctor(command.opts(), context),
+    async (context, command) => (await import('./commands/doctor.js')).doctor(command.opts(), context),
   )
 
   const kernel = program.command('kernel').description('the kernel: build it, check it, export it')
@@ -64,7 +56,7 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
       .option('--source <path>', 'your own tarball or tree of Linux')
       .option('--mirror <url>', "top of a mirror of upstream's release folder")
       .option('--jobs <n>', 'how many to make at once', positive),
-    (context, command) => kernelBuild(command.opts(), context),
+    async (context, command) => (await import('./commands/kernel-build.js')).kernelBuild(command.opts(), context),
   )
   on(
     kernel
@@ -72,7 +64,7 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
       .description('write the series as mails, as it would be sent')
       .option('--output <folder>', 'where to', 'series')
       .option('--source <path>', 'your own tarball or tree of Linux'),
-    (context, command) => kernelSeries(command.opts(), context),
+    async (context, command) => (await import('./commands/kernel-series.js')).kernelSeries(command.opts(), context),
   )
   on(
     kernel
@@ -80,7 +72,7 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
       .description('checkpatch --strict on the series, sparse on its objects')
       .option('--arch <arch>', 'x86_64 or arm64; otherwise that of this machine')
       .option('--source <path>', 'your own tarball or tree of Linux'),
-    (context, command) => kernelCheck(command.opts(), context),
+    async (context, command) => (await import('./commands/kernel-series.js')).kernelCheck(command.opts(), context),
   )
 
   const guest = (name: string, description: string): Command =>
@@ -95,14 +87,14 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
       .option('--kho <on|off>', 'kexec handover, which all of this stands on', 'on')
       .option('--gdb', 'wait for a debugger before the first instruction')
       .option('--keep', 'leave the folder of the run')
-  on(guest('boot', 'boot a kernel and say what came up'), (context, command) => boot(command.opts(), context))
-  on(guest('shell', 'a shell in a guest').option('--uid <n>', 'as this user', Number), (context, command) => shell(command.opts(), context))
+  on(guest('boot', 'boot a kernel and say what came up'), async (context, command) => (await import('./commands/guest.js')).boot(command.opts(), context))
+  on(guest('shell', 'a shell in a guest').option('--uid <n>', 'as this user', Number), async (context, command) => (await import('./commands/guest.js')).shell(command.opts(), context))
   on(
     guest('run', 'one command in a guest, its output and its exit code')
       .argument('[command...]', 'the command, after --')
       .option('--uid <n>', 'as this user', Number)
       .option('--timeout <seconds>', 'how long it may take', positive),
-    (context, command) => run(command.args, command.opts(), context),
+    async (context, command) => (await import('./commands/guest.js')).run(command.args, command.opts(), context),
   )
   on(
     program
@@ -118,7 +110,7 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
       .option('--kexecs <n>', 'how many kexecs, one after the other', positive)
       .option('--mib <n>', 'how much memory goes through them', positive)
       .option('--keep', 'leave the folders of the runs'),
-    (context, command) => test(command.args, command.opts(), context),
+    async (context, command) => (await import('./commands/test.js')).test(command.args, command.opts(), context),
   )
   on(
     program
@@ -126,7 +118,7 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
       .description('remove what runs left behind')
       .option('--kernels', 'kernels, objects and trees as well')
       .option('--all', 'the whole cache'),
-    (context, command) => clean(command.opts(), context),
+    async (context, command) => (await import('./commands/clean.js')).clean(command.opts(), context),
   )
 
   on(
@@ -142,16 +134,33 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
       .option('--seed <n>', 'of the pattern', positive, 1)
       .option('--jobs <n>', 'how many objects of a kernel to make at once', positive)
       .option('--keep', 'leave the folders of the runs'),
-    (context, command) => verify(command.opts(), context),
+    async (context, command) => (await import('./commands/verify.js')).verify(command.opts(), context),
   )
 
+  on(
+    program
+      .command('bench')
+      .description('what a handover costs beside the one that Linux ships, LUO with a memfd')
+      .option('--arch <arch>', 'x86_64 or arm64; otherwise that of this machine')
+      .option('--source <path>', 'your own tarball or tree of Linux')
+      .option('--only <names>', 'these points, with commas between')
+      .option('--systems <names>', 'of stock and default (nothing carried), stock-luo, kmho-luo, kmho')
+      .option('--size <size>', 'so much memory, in 4 KiB pages')
+      .option('--full', 'larger sizes and counts as well; hours without acceleration')
+      .option('--runs <n>', 'of each guest', positive, 3)
+      .option('--by <what>', 'instructions (repeatable; emulated guests only) or time', 'instructions')
+      .option('--memory <size>', 'of every guest; otherwise what the largest point needs')
+      .option('--output <folder>', 'for bench.json, tables, plots and raw output', 'bench-results')
+      .option('--jobs <n>', 'how many objects of a kernel to make at once', positive),
+    async (context, command) => (await import('./commands/bench.js')).bench(command.opts(), context),
+  )
   on(
     program
       .command('ls')
       .description('the records that the kernel here holds, inside a running system')
       .option('--all', "every user's (CAP_SYS_ADMIN)")
       .option('--uid <n>', "another user's (CAP_SYS_ADMIN)", uid),
-    (context, command) => ls(command.opts(), context),
+    async (context, command) => (await import('./commands/records.js')).ls(command.opts(), context),
   )
   on(
     program
@@ -159,7 +168,7 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
       .description('one record and its ranges')
       .argument('<key>', 'decimal, or hexadecimal after 0x')
       .option('--uid <n>', "another user's (CAP_SYS_ADMIN)", uid),
-    (context, command) => show(command.args[0] ?? '', command.opts(), context),
+    async (context, command) => (await import('./commands/records.js')).show(command.args[0] ?? '', command.opts(), context),
   )
   on(
     program
@@ -167,7 +176,7 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
       .description('give a record up; memory that no process has is freed')
       .argument('<key>', 'decimal, or hexadecimal after 0x')
       .option('--uid <n>', "another user's (CAP_SYS_ADMIN)", uid),
-    (context, command) => drop(command.args[0] ?? '', command.opts(), context),
+    async (context, command) => (await import('./commands/records.js')).drop(command.args[0] ?? '', command.opts(), context),
   )
   return program
 }

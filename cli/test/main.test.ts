@@ -42,6 +42,9 @@ for (const [what, args, expected] of [
   ['a key that is none', ['show', '2a'], /expected a key from 0 to 2\^64-1, such as 42 or 0x2a, found "2a"/],
   ['a uid that is none', ['drop', '1', '--uid', 'alice'], /expected a numeric user ID/],
   ['drop without a key', ['drop'], /missing required argument 'key'/],
+  ['a benchmark that is not there', ['bench', '--only', 'nonesuch'], /expected --only to name some of 64M, .*, found nonesuch/],
+  ['a system that is not there', ['bench', '--systems', 'xen'], /expected --systems to name some of stock, default, stock-luo, kmho-luo, kmho, found xen/],
+  ['a benchmark by no measure', ['bench', '--by', 'feeling'], /expected --by to be instructions or time, found feeling/],
   ['a job count that is none', ['kernel', 'build', '--jobs', 'all'], /expected a whole number above 0/],
 ] as const) {
   test(`${what} is one line and exit code 2`, async (t) => {
@@ -98,6 +101,15 @@ test('--dry-run prints the argv of every step and makes nothing', async (t) => {
   assert.equal(existsSync(cache), false)
 })
 
+test('bench --dry-run names its guests, and both kernels', async (t) => {
+  const { status, stdout, cache } = await kmho(t, ['--dry-run', 'bench', '--only', 'thp'])
+  assert.equal(status, 0)
+  assert.match(stdout, /^gcc .*-static .*kernel\/bench\/kmho-bench\.c$/m)
+  for (const label of ['floor stock', 'floor default', 'thp stock-luo', 'thp kmho-luo', 'thp kmho']) assert.match(stdout, new RegExp(`^# 3 times a guest: ${label}$`, 'm'))
+  assert.match(stdout, /stock\.config$/m)
+  assert.equal(existsSync(cache), false)
+})
+
 test('--json prints one object and nothing else', async (t) => {
   const { status, stdout } = await kmho(t, ['--json', 'test', '--list'])
   assert.equal(status, 0)
@@ -116,5 +128,5 @@ test('help and version are no errors', async (t) => {
   assert.equal((await kmho(t, ['--version'])).stdout, '0.1.0\n')
   const { status, stdout } = await kmho(t, ['--help'])
   assert.equal(status, 0)
-  for (const name of ['doctor', 'kernel', 'boot', 'shell', 'run', 'verify', 'clean', 'test', 'ls', 'show', 'drop']) assert.match(stdout, new RegExp(`^  ${name}\\b`, 'm'))
+  for (const name of ['doctor', 'kernel', 'boot', 'shell', 'run', 'verify', 'clean', 'test', 'bench', 'ls', 'show', 'drop']) assert.match(stdout, new RegExp(`^  ${name}\\b`, 'm'))
 })

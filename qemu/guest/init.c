@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -193,8 +194,25 @@ static void finish(int code)
 		pause();
 }
 
+/*
+ * The counter that goes on counting while one kernel makes room for the next:
+ * the one clock that both have.
+ */
+static uint64_t machine_ticks(void)
+{
+#ifdef __x86_64__
+	return __builtin_ia32_rdtsc();
+#else
+	uint64_t value;
+
+	__asm__ volatile("isb; mrs %0, cntvct_el0" : "=r"(value));
+	return value;
+#endif
+}
+
 static void report_boot(void)
 {
+	uint64_t ticks = machine_ticks();
 	struct utsname name;
 	char *boot_id = read_word("/proc/sys/kernel/random/boot_id");
 	char *memory = read_file("/proc/meminfo", NULL);
@@ -210,6 +228,7 @@ static void report_boot(void)
 	ev_str("bootId", boot_id);
 	ev_str("cmdline", cmdline);
 	ev_num("uptimeMs", now_ms());
+	ev_num("ticks", ticks);
 	ev_num("memTotalKiB", total);
 	ev_end();
 	free(boot_id);
@@ -374,6 +393,19 @@ static void load(char *line)
 	ev_end();
 }
 
+/* From here to "Starting new kernel" is what this kernel has left to do. */
+static void mark_klog(void)
+{
+	static const char mark[] = "<6>kmho-init: leaving\n";
+	int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (write(fd, mark, sizeof(mark) - 1) < 0)
+		say("/dev/kmsg: %s", strerror(errno));
+	close(fd);
+}
+
 static void go_kexec(void)
 {
 	const char *what;
@@ -383,6 +415,11 @@ static void go_kexec(void)
 	ev_begin("kexec", stage);
 	ev_end();
 	await_host();
+	sync();
+	ev_begin("leave", stage);
+	ev_num("ticks", machine_ticks());
+	ev_end();
+	mark_klog();
 	err = kexec_now(&what);
 	refused("%s: %s; was an image loaded?", what, strerror(-err));
 }

@@ -79,6 +79,10 @@ export function buildQemuArgv(o: VmOptions): QemuArgv {
   args.push('-chardev', `socket,id=events,path=${optionValue(eventsSocketPath(o))},server=on,wait=off`);
   args.push('-device', 'virtio-serial-pci');
   args.push('-device', `virtserialport,chardev=events,name=${EVENTS_PORT}`);
+  o.ports?.forEach((name, index) => {
+    args.push('-chardev', `socket,id=port${index},path=${optionValue(portSocketPath(o, name))},server=on,wait=off`);
+    args.push('-device', `virtserialport,chardev=port${index},name=${optionValue(name)}`);
+  });
   args.push('-device', 'virtio-rng-pci');
 
   if (o.rootfs !== undefined) args.push(...disk('root', o.rootfs, true));
@@ -101,6 +105,7 @@ const disk = (id: string, file: string, readOnly: boolean): string[] => [
 
 export const consoleLogPath = (o: VmOptions): string => path.join(o.logDir, 'console.log');
 export const eventsSocketPath = (o: VmOptions): string => path.join(o.logDir, 'events.sock');
+export const portSocketPath = (o: Pick<VmOptions, 'logDir'>, name: string): string => path.join(o.logDir, `${name}.sock`);
 
 /** A command as a person can paste it into a shell. */
 export function formatCommand(argv: QemuArgv): string {

@@ -21,6 +21,8 @@ export interface BootEvent extends Common {
   cmdline: string;
   /** CLOCK_BOOTTIME of the guest at this moment. */
   uptimeMs: number;
+  /** The counter that goes on over a kexec (TSC, CNTVCT) at this moment. */
+  ticks: number;
   memTotalKiB: number;
 }
 export interface ExecEvent extends Common {
@@ -70,6 +72,12 @@ export interface LoadEvent extends Common {
 export interface KexecEvent extends Common {
   event: 'kexec';
 }
+/** The last word before reboot(2) goes to the next kernel. */
+export interface LeaveEvent extends Common {
+  event: 'leave';
+  /** As in BootEvent. */
+  ticks: number;
+}
 /** A `sync` step: the guest waits until the host's onEvent has settled. */
 export interface SyncEvent extends Common {
   event: 'sync';
@@ -106,6 +114,7 @@ export type GuestEvent =
   | ExitEvent
   | LoadEvent
   | KexecEvent
+  | LeaveEvent
   | SyncEvent
   | KlogEvent
   | ErrorEvent
@@ -120,6 +129,7 @@ const FIELDS: Record<string, Record<string, 'string' | 'number' | 'boolean' | 'o
     bootId: 'string',
     cmdline: 'string',
     uptimeMs: 'number',
+    ticks: 'number',
     memTotalKiB: 'number',
   },
   exec: { step: 'string', uid: 'number', pid: 'number', argv: 'object' },
@@ -129,6 +139,7 @@ const FIELDS: Record<string, Record<string, 'string' | 'number' | 'boolean' | 'o
   exit: { step: 'string', code: 'number', ms: 'number' },
   load: { image: 'string', ms: 'number' },
   kexec: {},
+  leave: { ticks: 'number' },
   sync: { name: 'string' },
   klog: { level: 'number', line: 'string' },
   error: { message: 'string' },

@@ -28,6 +28,8 @@ export interface VmOptions {
   share?: string;
   /** Raw images, attached read and write: /dev/vdb, /dev/vdc, ... (from /dev/vda without a rootfs). */
   disks?: string[];
+  /** Further virtio-serial ports by name, each a Unix socket NAME.sock in `logDir`. */
+  ports?: string[];
   accel?: Accel;
   name?: string;
   /** Gets console.log, qemu.log, events.jsonl and the events socket; made if it is not there. */

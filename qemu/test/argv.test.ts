@@ -45,6 +45,10 @@ test('arm64 with a root disk, a share and a raw disk', () => {
   );
 });
 
+test('a further port is a socket beside the log', () => {
+  assert.match(golden({ ...base, ports: ['org.kmho.kv'] }), / -chardev socket,id=port0,path=\/log\/org\.kmho\.kv\.sock,server=on,wait=off -device virtserialport,chardev=port0,name=org\.kmho\.kv /);
+});
+
 test('the control run has kho=off and no scratch; kho "none" says nothing of it', () => {
   assert.match(golden({ ...base, kho: 'off' }), / kho=off'/);
   assert.doesNotMatch(golden({ ...base, kho: 'off' }), /kho_scratch/);

@@ -57,6 +57,7 @@ const boot = (stage: number, release = '7.3.4-fake'): void => {
     bootId: `boot-${stage}`,
     cmdline: 'console=ttyS0',
     uptimeMs: 900,
+    ticks: 1,
     memTotalKiB: 400000,
   });
 };

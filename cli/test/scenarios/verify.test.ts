@@ -96,7 +96,7 @@ test('what the guest said is read from its events', () => {
     [
       { event: 'data', at: 1, stage: 1, step: 'before', data: { report: 'loaded', format: 'stanza', records: 2 } },
       { event: 'kexec', at: 1000, stage: 1 },
-      { event: 'boot', at: 2500, stage: 2, release: 'r', version: '', machine: '', bootId: 'b', cmdline: '', uptimeMs: 1, memTotalKiB: 1 },
+      { event: 'boot', at: 2500, stage: 2, release: 'r', version: '', machine: '', bootId: 'b', cmdline: '', uptimeMs: 1, ticks: 1, memTotalKiB: 1 },
     ],
     [],
   )

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+// `kmho bench`: memory carried over a kexec by LUO's memfd on the stock kernel, by the same on
+// ours, and by kmho(2); the same guest for all, in turn, several times. Tables, JSON, plots.
+
+import { cpus, release, totalmem } from 'node:os'
+import { appendFile, copyFile, mkdir, readFile, rm } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import type { Job, VmResult } from '../../../qemu/src/index.js'
+import { benchArgs, choosePoints, memoryOf, systemsOf, type Point } from '../bench/matrix.js'
+import { writePlots } from '../bench/plots.js'
+import { pointTables, toMarkdown } from '../bench/report.js'
+import { readSample, summarize, type Sample } from '../bench/samples.js'
+import { hashDir, makeWhole, writeWhole } from '../cache.js'
+import { runCommand, type Command } from '../command.js'
+import type { Context } from '../context.js'
+import { ExitCode, UsageError } from '../errors.js'
+import { crossPrefix, type Arch } from '../kernel/arch.js'
+import { exitCodeOfResult, explainFailure, GUEST_BASE_MIB, guestPaths, nextKernelFiles, planSetup, runGuest, type GuestRun, type Setup } from '../machine.js'
+import { parseSize } from '../sizes.js'
+import { seconds } from '../ui/ui.js'
+
+export interface BenchOptions {
+  arch?: string
+  source?: string
+  jobs?: number
+  only?: string
+  systems?: string
+  size?: string
+  full?: boolean
+  runs: number
+  by: string
+  memory?: string
+  output: string
+}
+
+/** Handovers in one run, all but the last of them given up again: the first finds cold caches. */
+const REPEAT = 3
+/** Other work on the machine may make a guest ten times as slow. */
+const TIMEOUT_MS = 1_800_000
+
+/** Every sample as it was taken, below the output folder. */
+const SAMPLES = 'raw/samples.jsonl'
+const PROGRAMS = ['kmho-bench'] as const
+
+/** One run of one guest. */
+interface Run {
+  point?: Point
+  system: string
+  flavor: 'stock' | 'default'
+  peer: 'kmho' | 'luo' | 'none'
+}
+
+/** The floor of each kernel, then each point with every system that can do it; of all these the chosen systems. */
+function listRuns(points: readonly Point[], systems: string | undefined): Run[] {
+  const runs = [
+    ...(['stock', 'default'] as const).map((flavor): Run => ({ system: flavor, flavor, peer: 'none' })),
+    ...points.flatMap((point) => systemsOf(point).map(({ name, flavor, peer }): Run => ({ point, system: name, flavor, peer }))),
+  ]
+  const names = systems?.split(',')
+  const unknown = names?.find((name) => !runs.some(({ system }) => system === name))
+  if (unknown !== undefined) throw new UsageError({ expected: `--systems to name some of ${[...new Set(runs.map(({ system }) => system))].join(', ')}`, found: unknown })
+  return runs.filter(({ system }) => names?.includes(system) ?? true)
+}
+
+function programCommand(arch: Arch, root: string, program: string, headers: string, output: string): Command {
+  return { file: `${crossPrefix(arch)}gcc`, args: ['-O2', '-static', '-Wall', '-Wextra', '-isystem', headers, '-o', output, join(root, 'kernel/bench', `${program}.c`)] }
+}
+
+function jobOf(run: Run): Job {
+  const argv = (side: 'before' | 'after'): string[] => [`${guestPaths.share}/kmho-bench`, ...benchArgs(side, run.peer, run.point, REPEAT)]
+  return {
+    steps: [
+      { type: 'load', image: 'next/image', initrd: 'next/initrd' },
+      { type: 'start', name: 'before', argv: argv('before') },
+      { type: 'kexec' },
+      { type: 'run', name: 'after', argv: argv('after') },
+    ],
+  }
+}
+
+type Setups = Record<'stock' | 'default', Setup>
+
+interface Bench {
+  options: BenchOptions
+  context: Context
+  setups: Setups
+  /** Folder of the programs that measure. */
+  programs: string
+  out: string
+}
+
+/** What the numbers were measured on, for whoever reads them later. */
+function describe({ options, setups }: Bench): object {
+  return {
+    ok: true,
+    arch: setups.default.arch,
+    runs: options.runs,
+    machine: { cpu: cpus()[0]?.model ?? '', cpus: cpus().length, memoryMiB: Math.round(totalmem() / 2 ** 20), release: release(), accel: setups.default.accel },
+    kernels: Object.fromEntries(Object.entries(setups).map(([flavor, { kernel }]) => [flavor, { release: kernel.release, source: kernel.source, build: basename(dirname(kernel.image)) }])),
+  }
+}
+
+/** Runs a guest to its end and keeps its logs under `label`. Undefined where it failed, which has been said then. */
+async function measure(bench: Bench, label: string, run: Pick<GuestRun, 'setup' | 'job' | 'memoryMiB'> & Partial<GuestRun>): Promise<{ result: VmResult; console: string } | ExitCode> {
+  const { context, programs, out } = bench
+  const name = label.replaceAll(' ', '-')
+  const outcome = await runGuest(
+    {
+      name: `bench-${run.setup.arch}-${name}`,
+      files: { ...nextKernelFiles(run.setup), ...Object.fromEntries(PROGRAMS.map((program) => [program, join(programs, program)])) },
+      timeoutMs: TIMEOUT_MS,
+      keep: true,
+      signal: context.signal,
+      ...run,
+      cmdline: ['nokaslr', 'liveupdate=on'],
+    },
+    context,
+  )
+  const { result, dir } = outcome
+  if (result.outcome !== 'done') {
+    await explainFailure(outcome, context)
+    return exitCodeOfResult(result)
+  }
+  const console = (await readFile(result.console, 'utf8')).replaceAll('\r', '')
+  await mkdir(join(out, 'raw'), { recursive: true })
+  await copyFile(result.console, join(out, 'raw', `${name}.console.log`))
+  await copyFile(join(dir, 'events.jsonl'), join(out, 'raw', `${name}.events.jsonl`))
+  await rm(dir, { recursive: true, force: true })
+  return { result, console }
+}
+
+export async function bench(options: BenchOptions, context: Context): Promise<ExitCode> {
+  if (options.by !== 'instructions' && options.by !== 'time') throw new UsageError({ expected: '--by to be instructions or time', found: options.by })
+  const size = options.size === undefined ? undefined : parseSize(options.size, '--size')
+  const points = choosePoints({ ...options, size })
+  const plans = { stock: await planSetup({ ...options, flavor: 'stock', addon: false }, context), default: await planSetup({ ...options, flavor: 'default', addon: false }, context) }
+  const { arch } = plans.default
+  const guests = listRuns(points, options.systems).map(labelOf)
+  if (!(await context.run([...plans.stock.steps, ...plans.default.steps]))) {
+    await context.run([
+      { title: 'the programs that measure', command: PROGRAMS.map((program) => programCommand(arch, context.root, program, 'HEADERS', program)), run: async () => {} },
+      ...guests.map((label) => ({ title: `${options.runs} times a guest: ${label}`, run: async () => {} })),
+    ])
+    return ExitCode.ok
+  }
+  const setups: Setups = { stock: plans.stock.result(), default: plans.default.result() }
+  if (options.by === 'instructions' && setups.default.accel !== 'tcg') {
+    throw new UsageError({ expected: 'an emulated guest, whose instructions can be counted', found: setups.default.accel, mend: 'measure with --by time' })
+  }
+  const programs = join(context.cache.root, 'bench', `${arch}-${(await hashDir(join(context.root, 'kernel/bench'))).slice(0, 16)}`)
+  await makeWhole(programs, async (partial) => {
+    await mkdir(partial)
+    for (const program of PROGRAMS) await runCommand(programCommand(arch, context.root, program, setups.default.kernel.headers, join(partial, program)), { signal: context.signal })
+  })
+  const all: Bench = { options, context, setups, programs, out: resolve(options.output) }
+  return measureCarry(all, points)
+}
+
+const labelOf = ({ point, system }: Run): string => `${point?.name ?? 'floor'} ${system}`
+
+/** What it costs to carry memory, point by point. */
+async function measureCarry(bench: Bench, points: readonly Point[]): Promise<ExitCode> {
+  const { options, context, setups, programs, out } = bench
+  const { ui } = context
+  const byInstructions = options.by === 'instructions'
+  const memoryMiB = options.memory === undefined ? Math.max(...points.map((point) => memoryOf(point, GUEST_BASE_MIB))) : Math.floor(parseSize(options.memory, '--memory') / 2 ** 20)
+  const runs = listRuns(points, options.systems)
+  const total = runs.length * options.runs
+  const samples: Sample[] = []
+  // A benchmark that was called off goes on where it was.
+  const earlier = (await readFile(join(out, SAMPLES), 'utf8').catch(() => '')).split('\n').filter(Boolean).map((line) => JSON.parse(line) as Sample)
+  const started = Date.now()
+  const progress = ui.progress(`${total} guests of ${memoryMiB} MiB, measured by ${options.by}`)
+  // Alternating: whatever changes in the machine meanwhile changes for all.
+  for (let round = 1; round <= options.runs; round++) {
+    for (const run of runs) {
+      const label = `${labelOf(run)} ${round}`
+      const setting = [basename(dirname(setups[run.flavor].kernel.image)), basename(programs), `${memoryMiB} MiB`, options.by].join(' ')
+      progress.update(samples.length, total, label)
+      const known = earlier.find((sample) => sample.point === (run.point?.name ?? 'floor') && sample.system === run.system && sample.round === round && sample.setting === setting)
+      if (known) {
+        samples.push(known)
+        continue
+      }
+      const measured = await measure(bench, label, { setup: setups[run.flavor], job: jobOf(run), memoryMiB, ...(byInstructions ? { cpus: 1, icount: true } : {}) })
+      if (typeof measured === 'number') {
+        progress.fail()
+        return measured
+      }
+      const sample = readSample({ ...run, round, setting, byInstructions }, measured.result.events, measured.console)
+      samples.push(sample)
+      await appendFile(join(out, SAMPLES), `${JSON.stringify(sample)}\n`)
+    }
+  }
+  progress.done(seconds(Date.now() - started))
+
+  const summary = summarize(samples)
+  const tables = pointTables(summary, points, byInstructions)
+  for (const { title, rows } of tables) {
+    ui.print(`\n${title}`)
+    ui.table(rows)
+  }
+  const result = { ...describe(bench), by: options.by, memoryMiB, points, summary, samples }
+  await writeWhole(join(out, 'bench.json'), `${JSON.stringify(result, null, 1)}\n`)
+  await writeWhole(join(out, 'tables.md'), toMarkdown(tables))
+  const plots = await writePlots(out, summary, points, byInstructions)
+  ui.info(`written to ${out}: bench.json, tables.md, ${plots.join(', ')}; raw output in raw/`)
+  ui.result(result)
+  return ExitCode.ok
+}
