@@ -147,6 +147,7 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
       .option('--systems <names>', 'of stock and default (nothing carried), stock-luo, kmho-luo, kmho')
       .option('--size <size>', 'so much memory, in 4 KiB pages')
       .option('--full', 'larger sizes and counts as well; hours without acceleration')
+      .option('--gap', 'instead, how long a client outside gets no answer')
       .option('--runs <n>', 'of each guest', positive, 3)
       .option('--by <what>', 'instructions (repeatable; emulated guests only) or time', 'instructions')
       .option('--memory <size>', 'of every guest; otherwise what the largest point needs')

@@ -3,9 +3,11 @@
 // ours, and by kmho(2); the same guest for all, in turn, several times. Tables, JSON, plots.
 
 import { cpus, release, totalmem } from 'node:os'
-import { appendFile, copyFile, mkdir, readFile, rm } from 'node:fs/promises'
+import { appendFile, copyFile, mkdir, open, readFile, rm } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import type { Job, VmResult } from '../../../qemu/src/index.js'
+import { portSocketPath, type Job, type VmResult } from '../../../qemu/src/index.js'
+import { Client } from '../bench/client.js'
+import { ANSWERS, GAP_PORT, GAP_SIZES, gapJob, gapRows, WAYS, type GapSample } from '../bench/gap.js'
 import { benchArgs, choosePoints, memoryOf, systemsOf, type Point } from '../bench/matrix.js'
 import { writePlots } from '../bench/plots.js'
 import { pointTables, toMarkdown } from '../bench/report.js'
@@ -13,11 +15,11 @@ import { readSample, summarize, type Sample } from '../bench/samples.js'
 import { hashDir, makeWhole, writeWhole } from '../cache.js'
 import { runCommand, type Command } from '../command.js'
 import type { Context } from '../context.js'
-import { ExitCode, UsageError } from '../errors.js'
+import { ExitCode, UsageError, VerificationError } from '../errors.js'
 import { crossPrefix, type Arch } from '../kernel/arch.js'
-import { exitCodeOfResult, explainFailure, GUEST_BASE_MIB, guestPaths, nextKernelFiles, planSetup, runGuest, type GuestRun, type Setup } from '../machine.js'
+import { exitCodeOfResult, explainFailure, GUEST_BASE_MIB, guestPaths, memoryFor, nextKernelFiles, planSetup, runGuest, type GuestRun, type Setup } from '../machine.js'
 import { parseSize } from '../sizes.js'
-import { seconds } from '../ui/ui.js'
+import { bytes as bytesText, seconds } from '../ui/ui.js'
 
 export interface BenchOptions {
   arch?: string
@@ -29,6 +31,7 @@ export interface BenchOptions {
   full?: boolean
   runs: number
   by: string
+  gap?: boolean
   memory?: string
   output: string
 }
@@ -40,7 +43,9 @@ const TIMEOUT_MS = 1_800_000
 
 /** Every sample as it was taken, below the output folder. */
 const SAMPLES = 'raw/samples.jsonl'
-const PROGRAMS = ['kmho-bench'] as const
+const PROGRAMS = ['kmho-bench', 'kmho-kv'] as const
+/** What --gap --full asks for beside GAP_SIZES. */
+const FULL_GAP_SIZES = [4 * 2 ** 30, 8 * 2 ** 30]
 
 /** One run of one guest. */
 interface Run {
@@ -135,7 +140,7 @@ export async function bench(options: BenchOptions, context: Context): Promise<Ex
   const points = choosePoints({ ...options, size })
   const plans = { stock: await planSetup({ ...options, flavor: 'stock', addon: false }, context), default: await planSetup({ ...options, flavor: 'default', addon: false }, context) }
   const { arch } = plans.default
-  const guests = listRuns(points, options.systems).map(labelOf)
+  const guests = options.gap ? gapRuns(options, size).map(({ label }) => label) : listRuns(points, options.systems).map(labelOf)
   if (!(await context.run([...plans.stock.steps, ...plans.default.steps]))) {
     await context.run([
       { title: 'the programs that measure', command: PROGRAMS.map((program) => programCommand(arch, context.root, program, 'HEADERS', program)), run: async () => {} },
@@ -144,7 +149,7 @@ export async function bench(options: BenchOptions, context: Context): Promise<Ex
     return ExitCode.ok
   }
   const setups: Setups = { stock: plans.stock.result(), default: plans.default.result() }
-  if (options.by === 'instructions' && setups.default.accel !== 'tcg') {
+  if (!options.gap && options.by === 'instructions' && setups.default.accel !== 'tcg') {
     throw new UsageError({ expected: 'an emulated guest, whose instructions can be counted', found: setups.default.accel, mend: 'measure with --by time' })
   }
   const programs = join(context.cache.root, 'bench', `${arch}-${(await hashDir(join(context.root, 'kernel/bench'))).slice(0, 16)}`)
@@ -153,7 +158,7 @@ export async function bench(options: BenchOptions, context: Context): Promise<Ex
     for (const program of PROGRAMS) await runCommand(programCommand(arch, context.root, program, setups.default.kernel.headers, join(partial, program)), { signal: context.signal })
   })
   const all: Bench = { options, context, setups, programs, out: resolve(options.output) }
-  return measureCarry(all, points)
+  return options.gap ? measureGap(all, size) : measureCarry(all, points)
 }
 
 const labelOf = ({ point, system }: Run): string => `${point?.name ?? 'floor'} ${system}`
@@ -207,4 +212,68 @@ async function measureCarry(bench: Bench, points: readonly Point[]): Promise<Exi
   ui.info(`written to ${out}: bench.json, tables.md, ${plots.join(', ')}; raw output in raw/`)
   ui.result(result)
   return ExitCode.ok
+}
+
+function gapRuns(options: BenchOptions, size: number | undefined): { way: (typeof WAYS)[number]; bytes: number; label: string }[] {
+  const sizes = size === undefined ? (options.full ? [...GAP_SIZES, ...FULL_GAP_SIZES] : GAP_SIZES) : [size]
+  return sizes.flatMap((bytes) => WAYS.map((way) => ({ way, bytes, label: `gap ${bytes / 2 ** 20}M ${way.name}` })))
+}
+
+/** How long a client gets no answer; always by the host's clock. */
+async function measureGap(bench: Bench, size: number | undefined): Promise<ExitCode> {
+  const { options, context, setups, out } = bench
+  const { ui } = context
+  const runs = gapRuns(options, size)
+  const total = runs.length * options.runs
+  const memoryMiB = options.memory === undefined ? memoryFor(Math.max(...runs.map(({ bytes }) => bytes)) * 1.1) : Math.floor(parseSize(options.memory, '--memory') / 2 ** 20)
+  const samples: GapSample[] = []
+  const started = Date.now()
+  const progress = ui.progress(`${total} guests of ${memoryMiB} MiB, asked from outside`)
+  const disk = join(context.cache.tmp, `bench-disk-${process.pid}`)
+  try {
+    for (let round = 1; round <= options.runs; round++) {
+      for (const { way, bytes, label } of runs) {
+        progress.update(samples.length, total, `${label} ${round}`)
+        const client = new Client(bytes)
+        await makeDisk(disk, bytes)
+        const measured = await measure(bench, `${label} ${round}`, {
+          setup: setups[way.flavor as keyof Setups],
+          job: gapJob(way, bytes),
+          memoryMiB,
+          disks: [disk],
+          ports: [GAP_PORT],
+          onEvent: async (event, share) => {
+            if (event.event === 'ready' && event.stage === 1) client.start(portSocketPath({ logDir: dirname(share) }, GAP_PORT))
+            else if (event.event === 'kexec') await client.answered('before', ANSWERS)
+            else if (event.event === 'sync') await client.answered('after', ANSWERS)
+          },
+        })
+        client.stop()
+        if (typeof measured === 'number') {
+          progress.fail()
+          return measured
+        }
+        if (client.wrong > 0) throw new VerificationError({ expected: `every answer with ${way.title} to be the right one`, found: `${client.wrong} that were not` })
+        samples.push({ way: way.name, bytes, round, gapMs: client.firstAfter - client.lastBefore })
+      }
+    }
+  } finally {
+    await rm(disk, { force: true })
+  }
+  progress.done(seconds(Date.now() - started))
+  const rows = gapRows(samples, bytesText)
+  ui.table(rows)
+  const result = { ...describe(bench), memoryMiB, samples }
+  await writeWhole(join(out, 'gap.json'), `${JSON.stringify(result, null, 1)}\n`)
+  await writeWhole(join(out, 'gap.md'), toMarkdown([{ title: 'The gap that a client sees', rows }]))
+  ui.info(`written to ${out}: gap.json, gap.md; raw output in raw/`)
+  ui.result(result)
+  return ExitCode.ok
+}
+
+async function makeDisk(path: string, bytes: number): Promise<void> {
+  await mkdir(dirname(path), { recursive: true })
+  const file = await open(path, 'w')
+  await file.truncate(bytes)
+  await file.close()
 }
