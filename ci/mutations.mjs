@@ -1,0 +1,78 @@
+#!/usr/bin/env node
+// SPDX-License-Identifier: MIT
+// `npm run test:mutations`: would the tests see it? Breaks the kernel's part on purpose, one promise at
+// a time, and runs the tests of that promise, which have to fail. `--only NAME` chooses one.
+
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { bootstrap, INTERRUPTED, root, run } from './bootstrap.mjs'
+
+/** `find` occurs once in kernel/overlay/mm/kmho/`file`; with `put` in its place a result of `scenario` that `fails` names has to fail. */
+const MUTATIONS = [
+  { name: 'a write to a hole is not noted', file: 'record.c', find: 'set_bit(nr, range->dirty);', put: '(void)nr;', scenario: 'live_kexec', fails: /a hole written after the handover/ },
+  { name: 'the end of a process completes nothing', file: 'record.c', find: 'if (!rec->sealed && !rec->frozen)', put: 'if (0)', scenario: 'exit', fails: /writes after the handover/ },
+  { name: 'memory may be unmapped from under a record', file: 'record.c', find: 'return start < end && mt_find(', put: 'return 0 && mt_find(', scenario: 'exit', fails: /EPERM/ },
+  { name: "a key is everybody's", file: 'record.c', find: 'rec->key == key && uid_eq(rec->uid, uid)', put: 'rec->key == key', scenario: 'owners', fails: /./ },
+  { name: 'RLIMIT_MEMLOCK is not asked', file: 'record.c', find: 'if (enforce && locked > limit)', put: 'if (0)', scenario: 'owners', fails: /RLIMIT_MEMLOCK/ },
+  { name: 'a flipped bit is not noticed', file: 'extent.c', find: 'ser->crc != kmho_page_crc(', put: '0 != 0 * kmho_page_crc(', scenario: 'damage_kexec', fails: /./ },
+  { name: 'an untaken record is not preserved again', file: 'serial.c', find: 'err = kmho_extents_preserve(ext, 1);', put: 'err = 0;', scenario: 'anon_kexec', fails: /again/ },
+  { name: 'frozen memory stays writable', file: 'freeze.c', find: 'ptep_set_wrprotect(walk->mm, addr, pte);', put: '(void)start;', scenario: 'freeze', fails: /./ },
+  { name: 'a page moves from one scratch area to another', file: 'collect.c', find: 'unsigned int flags = memalloc_pin_save();', put: 'unsigned int flags = current->flags & PF_MEMALLOC_PIN;', scenario: 'exit', fails: /huge pages in scratch areas/ },
+  { name: 'a page in a scratch area is taken where it is', file: 'collect.c', find: 'return kho_scratch_overlap(', put: 'return 0 && kho_scratch_overlap(', scenario: 'exit', fails: /scratch/ },
+  { name: 'a page that another record has pinned is taken too', file: 'collect.c', find: 'if (kmho_folio_pins(folio) > nr && kmho_is_shared(', put: 'if (0 && kmho_is_shared(', scenario: 'live_kexec', fails: /./ },
+  { name: 'a takeover that fails half-way unmaps nothing', file: 'install.c', find: 'do_munmap(in->mm, t->addr, t->made, NULL);', put: '(void)t;', scenario: 'fault_inject', fails: /./ },
+]
+
+const OVERLAY = 'kernel/overlay/mm/kmho'
+/** What a checkout needs beside its node_modules to run the command line. */
+const PARTS = ['package.json', 'package-lock.json', 'cli', 'dist', 'kernel', 'native', 'qemu', 'build', 'binding.gyp']
+
+/** Names of the results that failed with this mutation, in a copy of the checkout. */
+async function failuresWith({ file, find, put, scenario }, dir) {
+  const path = join(dir, OVERLAY, file)
+  const source = await readFile(join(root, OVERLAY, file), 'utf8')
+  await writeFile(path, source.replace(find, put))
+  try {
+    const { code, stdout } = await run(process.execPath, [join(dir, 'cli/bin/kmho.js'), '--json', 'test', scenario], { capture: true })
+    if (code === INTERRUPTED) return undefined
+    const { results = [] } = JSON.parse(stdout || '{}')
+    return results.filter(({ status }) => status === 'failed').map(({ name }) => name)
+  } finally {
+    await writeFile(path, source)
+  }
+}
+
+async function mutations() {
+  const ready = await bootstrap()
+  if (ready !== 0) return ready
+  const { add, finish, heading, options, tally } = await import('./lib.mjs')
+  const { os } = await import('zx')
+  const chosen = MUTATIONS.filter(({ name }) => !options.only || name === options.only)
+  for (const { name, file, find } of MUTATIONS) {
+    const found = (await readFile(join(root, OVERLAY, file), 'utf8')).split(find).length - 1
+    if (found !== 1) {
+      process.stderr.write(`kmho: expected the text of "${name}" once in ${file}, found it ${found} times; bring ci/mutations.mjs up to date\n`)
+      return 1
+    }
+  }
+  const dir = await mkdtemp(join(os.tmpdir(), 'kmho-mutations-'))
+  let total = tally(0)
+  try {
+    for (const part of PARTS) await cp(join(root, part), join(dir, part), { recursive: true })
+    await symlink(join(root, 'node_modules'), join(dir, 'node_modules'))
+    for (const mutation of chosen) {
+      heading(mutation.name)
+      const failed = await failuresWith(mutation, dir)
+      if (!failed) return INTERRUPTED
+      const seen = failed.find((name) => mutation.fails.test(name))
+      process.stdout.write(`${seen ? 'seen  ' : 'UNSEEN'} ${mutation.name}: ${seen ?? `of ${mutation.scenario} failed ${failed.join(', ') || 'nothing'}`}\n`)
+      total = add(total, tally(seen ? 0 : 1, { [seen ? 'passed' : 'failed']: 1 }))
+    }
+  } finally {
+    await rm(dir, { recursive: true, force: true })
+  }
+  finish(total)
+  return process.exitCode
+}
+
+process.exitCode = await mutations()
