@@ -86,6 +86,12 @@ export interface TestScale {
 
 const KEXECS = 3
 
+/** What the kernel says where a test drives it to that. */
+function provoked({ provokes }: Selftest): Pick<Scenario['run'], 'allow'> {
+  if (!provokes) return {}
+  return { allow: (['error', 'oom'] as const).map((kind) => ({ kind, match: new RegExp(provokes) })) }
+}
+
 export function selftestScenarios(tests: readonly Selftest[], dir: string, scale: TestScale = {}): Scenario[] {
   const files = (some: readonly Selftest[]): Record<string, string> => Object.fromEntries(some.map(({ name }) => [`selftests/${name}`, `${dir}/${name}`]))
   const base = { memoryMiB: SELFTEST_MIB, scratchDisk: 256 << 20, timeoutMs: TIMEOUT_MS }
@@ -96,7 +102,7 @@ export function selftestScenarios(tests: readonly Selftest[], dir: string, scale
       name: test.name,
       title: `${test.name.replaceAll('_', ' ')}, without a kexec`,
       // Only random calls can be asked to be so many.
-      run: { ...base, timeoutMs: TIMEOUT_MS * Math.max(1, (scale.calls ?? 0) / 20_000), job: { steps: steps.map(({ step }) => step) }, files: files([test]) },
+      run: { ...base, timeoutMs: TIMEOUT_MS * Math.max(1, (scale.calls ?? 0) / 20_000), job: { steps: steps.map(({ step }) => step) }, files: files([test]), ...provoked(test) },
       judge: (result) => judgeTap(steps, result),
     }
   })
@@ -112,7 +118,7 @@ export function selftestScenarios(tests: readonly Selftest[], dir: string, scale
         timeoutMs: TIMEOUT_MS * Math.max(1, later.length / KEXECS) * Math.max(1, (test.each ? (scale.mib ?? 0) : 0) / 512),
         job: { steps: steps.flatMap(({ step }, i) => (i === 0 ? [step] : [NEXT, step])) },
         files: files([test]),
-        ...(test.provokes ? { allow: [{ kind: 'error' as const, match: new RegExp(test.provokes) }] } : {}),
+        ...provoked(test),
       },
       judge: (result) => judgeTap(steps, result, Object.fromEntries(['before', ...later].map((name, i) => [i + 1, name === 'each' ? `kexec ${i}` : name]))),
     })
