@@ -30,6 +30,8 @@ export const KMHO_STATE_INCOMING = 3
 
 /** Private anonymous memory. */
 export const KMHO_KIND_ANON = 1
+/** Private memory in huge pages of hugetlb. */
+export const KMHO_KIND_HUGETLB = 3
 
 /** Query flag: only the record of one key. */
 export const KMHO_QUERY_KEY = 1

@@ -12,6 +12,7 @@ import {
   KMHO_FREEZE,
   KMHO_HANDOVER,
   KMHO_KIND_ANON,
+  KMHO_KIND_HUGETLB,
   KMHO_QUERY,
   KMHO_QUERY_ALL,
   KMHO_QUERY_KEY,
@@ -83,7 +84,7 @@ export interface RecordInfo {
 export interface RangeInfo extends Range {
   /** PROT_READ 1, PROT_WRITE 2, PROT_EXEC 4. */
   prot: number
-  /** 'anon', or 'kind-N' for one that this version does not know. */
+  /** 'anon', 'hugetlb', or 'kind-N' for one that this version does not know. */
   kind: string
 }
 
@@ -356,11 +357,16 @@ export function query(about: Integer | { key?: Integer; uid?: number; all?: bool
     base: range.base,
     length: Number(range.length),
     prot: range.prot,
-    kind: range.kind === KMHO_KIND_ANON ? 'anon' : `kind-${range.kind}`,
+    kind: KINDS.get(range.kind) ?? `kind-${range.kind}`,
   }))
   ranges.sort((a, b) => (a.base < b.base ? -1 : a.base > b.base ? 1 : 0))
   return { ...toRecordInfo(record), ranges }
 }
+
+const KINDS: ReadonlyMap<number, string> = new Map([
+  [KMHO_KIND_ANON, 'anon'],
+  [KMHO_KIND_HUGETLB, 'hugetlb'],
+])
 
 const STATES: ReadonlyMap<number, RecordState> = new Map([
   [KMHO_STATE_LIVE, 'live'],

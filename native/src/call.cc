@@ -386,6 +386,7 @@ Napi::Object Constants(Napi::Env env) {
   set("KMHO_STATE_HELD", KMHO_STATE_HELD);
   set("KMHO_STATE_INCOMING", KMHO_STATE_INCOMING);
   set("KMHO_KIND_ANON", KMHO_KIND_ANON);
+  set("KMHO_KIND_HUGETLB", KMHO_KIND_HUGETLB);
   set("KMHO_QUERY_KEY", KMHO_QUERY_KEY);
   set("KMHO_QUERY_ALL", KMHO_QUERY_ALL);
   return constants;

@@ -16,6 +16,7 @@ void __kmho_fault(struct vm_area_struct *vma, unsigned long address,
 		  unsigned int flags);
 bool __kmho_overlaps(struct mm_struct *mm, unsigned long start,
 		     unsigned long end);
+bool __kmho_has_own(struct mm_struct *mm, unsigned long address);
 void __kmho_zapped(struct mm_struct *mm, unsigned long start,
 		   unsigned long end);
 void __kmho_exit_mm(struct mm_struct *mm);
@@ -55,6 +56,23 @@ static inline bool kmho_overlaps(struct mm_struct *mm, unsigned long start,
 				 unsigned long end)
 {
 	return unlikely(READ_ONCE(mm->kmho)) && __kmho_overlaps(mm, start, end);
+}
+
+/**
+ * kmho_has_own - are pins of a page here those of a record that follows it?
+ * @mm:		address space
+ * @address:	address of the page
+ *
+ * When a range of hugetlb is collected each of its pages is, or becomes, the
+ * process's own. From then on who shares one of them and hands it over takes a
+ * copy, so that nobody but the record that follows the range has pinned it.
+ *
+ * Context: mmap lock or VMA lock held.
+ * Return: true if a live record follows the address and has collected it.
+ */
+static inline bool kmho_has_own(struct mm_struct *mm, unsigned long address)
+{
+	return unlikely(READ_ONCE(mm->kmho)) && __kmho_has_own(mm, address);
 }
 
 /**
@@ -101,6 +119,11 @@ static inline void kmho_fault(struct vm_area_struct *vma, unsigned long address,
 
 static inline bool kmho_overlaps(struct mm_struct *mm, unsigned long start,
 				 unsigned long end)
+{
+	return false;
+}
+
+static inline bool kmho_has_own(struct mm_struct *mm, unsigned long address)
 {
 	return false;
 }

@@ -19,7 +19,6 @@
 
 #include <linux/mm.h>
 #include <linux/fs.h>
-#include <linux/highmem.h>
 #include <linux/kexec_handover.h>
 #include <linux/leafops.h>
 #include <linux/migrate.h>
@@ -55,6 +54,7 @@
  * @nr_fault:	how many
  * @migrate:	isolated folios that lie in scratch areas
  * @drain:	a folio could not be isolated because it is in a CPU's batch
+ * @unshare:	have no huge page of hugetlb that is shared
  * @must:	pass over what cannot be had, do not fail for it
  * @copy:	copy what cannot be moved out of a scratch area
  */
@@ -71,6 +71,7 @@ struct kmho_collector {
 	unsigned long nr_fault;
 	struct list_head migrate;
 	bool drain;
+	bool unshare;
 	bool must;
 	bool copy;
 };
@@ -134,7 +135,10 @@ static void kmho_want_fault(struct kmho_collector *c, unsigned long addr)
 
 static void kmho_want_migration(struct kmho_collector *c, struct folio *folio)
 {
-	if (folio_isolate_lru(folio)) {
+	if (folio_test_hugetlb(folio)) {
+		if (!folio_isolate_hugetlb(folio, &c->migrate))
+			c->drain = true;
+	} else if (folio_isolate_lru(folio)) {
 		list_add_tail(&folio->lru, &c->migrate);
 		node_stat_mod_folio(folio, NR_ISOLATED_ANON +
 				    folio_is_file_lru(folio),
@@ -167,7 +171,11 @@ static bool kmho_is_shared(const struct kmho_collector *c, struct page *page,
 static void kmho_add(struct kmho_collector *c, u64 vpn, struct page *page,
 		     unsigned long nr, unsigned int order)
 {
+	u64 flags = KMHO_EXTENT_PINNED;
 	u64 pfn = page_to_pfn(page);
+
+	if (folio_test_hugetlb(page_folio(page)))
+		flags |= KMHO_EXTENT_HUGETLB;
 
 	/* No extent crosses the end of a block of the record. */
 	if (c->nr && vpn % PTRS_PER_PTE) {
@@ -176,14 +184,14 @@ static void kmho_add(struct kmho_collector *c, u64 vpn, struct page *page,
 		if (kmho_extent_end(last) == vpn &&
 		    kmho_extent_pfn(last) + kmho_extent_nr(last) == pfn &&
 		    kmho_extent_order(last) == order &&
+		    (last->what & KMHO_EXTENT_FLAGS) == flags &&
 		    page_to_nid(kmho_extent_page(last)) == page_to_nid(page)) {
 			last->where += nr;
 			return;
 		}
 	}
 
-	c->ext[c->nr++] = kmho_extent_make(vpn, pfn, nr, order,
-					   KMHO_EXTENT_PINNED);
+	c->ext[c->nr++] = kmho_extent_make(vpn, pfn, nr, order, flags);
 }
 
 static bool kmho_in_scratch(struct page *page, unsigned long nr)
@@ -212,6 +220,15 @@ static int kmho_take(struct kmho_collector *c, struct folio *folio,
 
 	if (unlikely(in_scratch)) {
 		/* Each by itself, so that a copy can come in its place. */
+		if (folio_test_hugetlb(folio)) {
+			c->ext[c->nr++] = kmho_extent_make(vpn,
+							   page_to_pfn(page),
+							   nr,
+							   folio_order(folio),
+							   KMHO_EXTENT_PINNED |
+							   KMHO_EXTENT_HUGETLB);
+			return 0;
+		}
 		for (; nr; nr--, page++)
 			c->ext[c->nr++] = kmho_extent_make(vpn++,
 							   page_to_pfn(page), 1,
@@ -228,7 +245,7 @@ static int kmho_take(struct kmho_collector *c, struct folio *folio,
 
 	/* The block of the record may end elsewhere than that of the process. */
 	head = min(nr, PTRS_PER_PTE - vpn % PTRS_PER_PTE);
-	if (head < nr) {
+	if (head < nr && !folio_test_hugetlb(folio)) {
 		kmho_add(c, vpn, page, head, 0);
 		kmho_add(c, vpn + head, page + head, nr - head, 0);
 	} else {
@@ -364,13 +381,56 @@ static int kmho_pmd_entry(pmd_t *pmd, unsigned long addr, unsigned long next,
 	return ret;
 }
 
+#ifdef CONFIG_HUGETLB_PAGE
+static int kmho_hugetlb_entry(pte_t *pte, unsigned long hmask,
+			      unsigned long addr, unsigned long next,
+			      struct mm_walk *walk)
+{
+	struct hstate *h = hstate_vma(walk->vma);
+	struct kmho_collector *c = walk->private;
+	struct folio *folio;
+	spinlock_t *ptl; /* of the page table */
+	pte_t ptent;
+	int ret = 0;
+
+	ptl = huge_pte_lock(h, walk->mm, pte);
+	ptent = huge_ptep_get(walk->mm, addr, pte);
+	if (huge_pte_none(ptent))
+		goto out_unlock;
+	if (!pte_present(ptent)) {
+		if (!softleaf_is_marker(softleaf_from_pte(ptent)))
+			kmho_want_fault(c, addr);
+		goto out_unlock;
+	}
+
+	folio = page_folio(pte_page(ptent));
+	/* Never written: it is the file's. */
+	if (!folio_test_anon(folio))
+		goto out_unlock;
+	if (c->unshare ? !PageAnonExclusive(&folio->page) :
+	    folio_maybe_dma_pinned(folio) &&
+	    !kmho_may_take(c, folio, &folio->page, addr))
+		kmho_want_fault(c, addr);
+	else
+		ret = kmho_take(c, folio, &folio->page, addr,
+				pages_per_huge_page(h));
+out_unlock:
+	spin_unlock(ptl);
+	return ret;
+}
+#else
+#define kmho_hugetlb_entry	NULL
+#endif
+
 static const struct mm_walk_ops kmho_walk_ops = {
 	.pmd_entry = kmho_pmd_entry,
+	.hugetlb_entry = kmho_hugetlb_entry,
 	.walk_lock = PGWALK_RDLOCK,
 };
 
 static const struct mm_walk_ops kmho_walk_locked_ops = {
 	.pmd_entry = kmho_pmd_entry,
+	.hugetlb_entry = kmho_hugetlb_entry,
 	.walk_lock = PGWALK_WRLOCK_VERIFY,
 };
 
@@ -393,20 +453,22 @@ static int kmho_copy_scratch(struct kmho_collector *c)
 	for (i = 0; i < c->nr; i++) {
 		struct kmho_extent_ser *ext = &c->ext[i];
 		struct page *from = kmho_extent_page(ext), *page;
+		bool hugetlb = kmho_extent_is_hugetlb(ext);
+		unsigned int order = kmho_extent_order(ext);
+		u64 flags = KMHO_EXTENT_RESTORED;
 
-		if (!kmho_in_scratch(from, 1))
+		if (!kmho_in_scratch(from, kmho_extent_nr(ext)))
 			continue;
-		page = alloc_page(GFP_USER);
-		if (!page)
-			return -ENOMEM;
-		if (copy_mc_highpage(page, from)) {
-			__free_page(page);
-			return -EIO;
-		}
+		page = kmho_copy_page(from, order, hugetlb);
+		/* Huge pages do not become free by waiting for it. */
+		if (IS_ERR(page))
+			return hugetlb ? -EBUSY : PTR_ERR(page);
+		if (hugetlb)
+			flags = KMHO_EXTENT_HUGETLB | KMHO_EXTENT_FORMED;
 		kmho_extent_unpin(ext);
 		*ext = kmho_extent_make(kmho_extent_vpn(ext), page_to_pfn(page),
-					1, 0, KMHO_EXTENT_RESTORED);
-		c->rec->nr_migrated++;
+					1UL << order, order, flags);
+		c->rec->nr_migrated += 1UL << order;
 	}
 
 	return 0;
@@ -432,7 +494,9 @@ static int kmho_fault_in(struct kmho_collector *c)
 		if (!(fault & VM_FAULT_ERROR))
 			nr_good++;
 		else if (!c->must)
-			return -EOPNOTSUPP;
+			return is_vm_hugetlb_page(vma) &&
+			       (fault & VM_FAULT_SIGBUS) ?
+			       -ENOMEM : -EOPNOTSUPP;
 		cond_resched();
 	}
 
@@ -505,7 +569,9 @@ static int kmho_collect_block(struct kmho_collector *c, unsigned long start,
 		if (!list_empty(&c->migrate)) {
 			int ret = kmho_migrate(c);
 
-			err = err ?: ret;
+			/* What cannot be moved is copied in the end. */
+			if (!c->must)
+				err = err ?: ret;
 		}
 		if (err)
 			goto out;
@@ -531,12 +597,11 @@ out:
 static bool kmho_vma_is_private(struct vm_area_struct *vma)
 {
 	const vm_flags_t no = VM_MAYSHARE | VM_PFNMAP | VM_MIXEDMAP | VM_IO |
-			      VM_HUGETLB | VM_DROPPABLE | VM_SHADOW_STACK |
-			      VM_MTE;
+			      VM_DROPPABLE | VM_SHADOW_STACK | VM_MTE;
 
 	if (vma->vm_flags & no)
 		return false;
-	if (vma_is_anonymous(vma))
+	if (vma_is_anonymous(vma) || is_vm_hugetlb_page(vma))
 		return true;
 
 	return vma->vm_file && S_ISREG(file_inode(vma->vm_file)->i_mode) &&
@@ -550,7 +615,8 @@ static bool kmho_vma_is_private(struct vm_area_struct *vma)
  * @end:	address behind the last
  *
  * Return: 0; -ENOMEM if a part of it is not mapped; -EOPNOTSUPP if a part of
- * it is of a kind that cannot be handed over.
+ * it is of a kind that cannot be handed over; -EINVAL if it has a part of a huge
+ * page of hugetlb.
  */
 int kmho_check_vmas(struct mm_struct *mm, unsigned long start,
 		    unsigned long end)
@@ -568,11 +634,33 @@ int kmho_check_vmas(struct mm_struct *mm, unsigned long start,
 		return -ENOMEM;
 
 	vma_iter_set(&vmi, start);
-	for_each_vma_range(vmi, vma, end)
+	for_each_vma_range(vmi, vma, end) {
+		unsigned long size = vma_kernel_pagesize(vma);
+
 		if (!kmho_vma_is_private(vma) || userfaultfd_armed(vma))
 			return -EOPNOTSUPP;
+		if (is_vm_hugetlb_page(vma) &&
+		    !IS_ALIGNED(max(start, vma->vm_start) |
+				min(end, vma->vm_end), size))
+			return -EINVAL;
+	}
 
 	return 0;
+}
+
+/*
+ * Where the block of an address begins, and how large it is. A huge page that
+ * is larger than a block is collected as one.
+ */
+static unsigned long kmho_block(struct mm_struct *mm, unsigned long addr,
+				unsigned long *size)
+{
+	struct vm_area_struct *vma = vma_lookup(mm, addr);
+
+	*size = PMD_SIZE;
+	if (vma && is_vm_hugetlb_page(vma))
+		*size = max(*size, vma_kernel_pagesize(vma));
+	return ALIGN_DOWN(addr, *size);
 }
 
 /*
@@ -615,8 +703,8 @@ static int kmho_collect_range(struct kmho_collector *c,
 	mmap_read_lock(c->mm);
 	for (addr = range->start; addr < range->end; addr = next) {
 		unsigned long nr_pages = 0;
+		unsigned long size;
 
-		next = pmd_addr_end(addr, range->end);
 		if (fatal_signal_pending(current)) {
 			err = -EINTR;
 			break;
@@ -628,7 +716,10 @@ static int kmho_collect_range(struct kmho_collector *c,
 		}
 
 		/* Large holes cost next to nothing. */
-		if (!kmho_has_table(c->mm, addr, &next, range->end))
+		next = kmho_block(c->mm, addr, &size) + size;
+		next = min(next - 1, range->end - 1) + 1;
+		if (size == PMD_SIZE &&
+		    !kmho_has_table(c->mm, addr, &next, range->end))
 			continue;
 
 		err = kmho_collect_block(c, addr, next, false);
@@ -685,11 +776,18 @@ int kmho_collect(struct kmho_record *rec)
 	if (!c)
 		return -ENOMEM;
 
+	/*
+	 * A write to a huge page that the process has to itself again does not
+	 * copy, however it is pinned: who shares it must not have it in a record
+	 * of its own.
+	 */
+	c->unshare = true;
 	list_for_each_entry(range, &rec->ranges, node) {
 		err = kmho_collect_range(c, range,
 					 !capable(CAP_IPC_LOCK));
 		if (err)
 			break;
+		WRITE_ONCE(range->collected, true);
 	}
 
 	kmho_collector_free(c);
@@ -783,7 +881,7 @@ int kmho_sync(struct kmho_record *rec, bool must)
 			vma_start_write(vma);
 
 		for_each_set_bit(i, range->dirty, nr) {
-			unsigned long start, end;
+			unsigned long start, end, size;
 
 			if (!c) {
 				c = kmho_collector_alloc(rec);
@@ -793,9 +891,10 @@ int kmho_sync(struct kmho_record *rec, bool must)
 			}
 			c->offset = range->offset;
 			start = ((range->start >> PMD_SHIFT) + i) << PMD_SHIFT;
-			end = start + PMD_SIZE;
+			start = kmho_block(rec->mm, max(start, range->start),
+					   &size);
+			end = min(start + size - 1, range->end - 1) + 1;
 			start = max(start, range->start);
-			end = min(end - 1, range->end - 1) + 1;
 			/* What changes from here on, is noted again. */
 			clear_bit(i, range->dirty);
 			err = kmho_sync_block(c, start, end);
@@ -817,7 +916,7 @@ out:
 	return err;
 }
 
-static u32 kmho_area_flags(const struct vm_area_struct *vma)
+static u32 kmho_area_flags(struct vm_area_struct *vma)
 {
 	static const struct {
 		vm_flags_t vma;
@@ -839,6 +938,9 @@ static u32 kmho_area_flags(const struct vm_area_struct *vma)
 	for (i = 0; i < ARRAY_SIZE(map); i++)
 		if (vma->vm_flags & map[i].vma)
 			flags |= map[i].area;
+	if (is_vm_hugetlb_page(vma))
+		flags |= huge_page_order(hstate_vma(vma)) <<
+			 KMHO_AREA_ORDER_SHIFT;
 
 	return flags;
 }
@@ -895,7 +997,8 @@ static int kmho_add_range_areas(struct kmho_record *rec,
 			.start = max(vma->vm_start, range->start) +
 				 range->offset,
 			.end = min(vma->vm_end, range->end) + range->offset,
-			.kind = KMHO_KIND_ANON,
+			.kind = is_vm_hugetlb_page(vma) ? KMHO_KIND_HUGETLB :
+							  KMHO_KIND_ANON,
 			.flags = kmho_area_flags(vma),
 		};
 

@@ -50,8 +50,35 @@ static int kmho_protect_pmd(pmd_t *pmd, unsigned long addr, unsigned long next,
 	return 0;
 }
 
+#ifdef CONFIG_HUGETLB_PAGE
+static int kmho_protect_hugetlb(pte_t *pte, unsigned long hmask,
+				unsigned long addr, unsigned long next,
+				struct mm_walk *walk)
+{
+	spinlock_t *ptl; /* of the page table */
+	pte_t ptent;
+
+	ptl = huge_pte_lock(hstate_vma(walk->vma), walk->mm, pte);
+	ptent = huge_ptep_get(walk->mm, addr, pte);
+	if (!huge_pte_none(ptent) && pte_present(ptent)) {
+		struct folio *folio = page_folio(pte_page(ptent));
+
+		if (folio_test_anon(folio)) {
+			huge_ptep_set_wrprotect(walk->mm, addr, pte);
+			if (PageAnonExclusive(&folio->page))
+				ClearPageAnonExclusive(&folio->page);
+		}
+	}
+	spin_unlock(ptl);
+	return 0;
+}
+#else
+#define kmho_protect_hugetlb	NULL
+#endif
+
 static const struct mm_walk_ops kmho_protect_ops = {
 	.pmd_entry = kmho_protect_pmd,
+	.hugetlb_entry = kmho_protect_hugetlb,
 	.walk_lock = PGWALK_WRLOCK_VERIFY,
 };
 
@@ -68,9 +95,15 @@ static int kmho_protect_range(struct mm_struct *mm, unsigned long start,
 				start, end);
 	mmu_notifier_invalidate_range_start(&notify);
 	err = walk_page_range(mm, start, end, &kmho_protect_ops, NULL);
-	for_each_vma_range(vmi, vma, end)
-		flush_tlb_range(vma, max(start, vma->vm_start),
-				min(end, vma->vm_end));
+	for_each_vma_range(vmi, vma, end) {
+		unsigned long from = max(start, vma->vm_start);
+		unsigned long to = min(end, vma->vm_end);
+
+		if (is_vm_hugetlb_page(vma))
+			flush_hugetlb_tlb_range(vma, from, to);
+		else
+			flush_tlb_range(vma, from, to);
+	}
 	mmu_notifier_invalidate_range_end(&notify);
 	return err;
 }

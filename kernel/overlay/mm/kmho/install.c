@@ -255,19 +255,24 @@ static int kmho_check_target(struct mm_struct *mm, unsigned long start,
 	return !*mapped || at >= end ? 0 : -EEXIST;
 }
 
-/* Where huge pages can be huge again, if there is room for that. */
-static unsigned long kmho_choose(unsigned long base, unsigned long len)
+/*
+ * Where huge pages can be huge again, if there is room for that; those of
+ * hugetlb, whose size is @huge, must be.
+ */
+static unsigned long kmho_choose(unsigned long base, unsigned long len,
+				 unsigned long huge)
 {
 	const unsigned long flags = MAP_PRIVATE | MAP_ANONYMOUS;
-	unsigned long addr;
+	unsigned long align = len >= PMD_SIZE ? max(huge, PMD_SIZE) : huge;
+	unsigned long addr = -ENOMEM;
 
-	if (len >= PMD_SIZE && len + PMD_SIZE > len) {
-		addr = get_unmapped_area(NULL, 0, len + PMD_SIZE, 0, flags);
+	if (align && len + align > len) {
+		addr = get_unmapped_area(NULL, 0, len + align, 0, flags);
 		if (!IS_ERR_VALUE(addr))
-			return addr + ((base - addr) & ~PMD_MASK);
+			return addr + ((base - addr) & (align - 1));
 	}
 
-	return get_unmapped_area(NULL, 0, len, 0, flags);
+	return huge ? addr : get_unmapped_area(NULL, 0, len, 0, flags);
 }
 
 /* Map what a range holds, empty for now. */
@@ -279,6 +284,7 @@ static int kmho_map_area(struct kmho_target *t, const struct kmho_area_ser *area
 			      MAP_FIXED_NOREPLACE;
 	vma_flags_t vma_flags = EMPTY_VMA_FLAGS;
 	unsigned long addr, populate, prot = 0;
+	struct file *file = NULL;
 	int err;
 
 	if (area->flags & KMHO_AREA_READ)
@@ -302,44 +308,94 @@ static int kmho_map_area(struct kmho_target *t, const struct kmho_area_ser *area
 	if (area->flags & KMHO_AREA_WIPEONFORK)
 		vma_flags_set(&vma_flags, VMA_WIPEONFORK_BIT);
 
-	err = security_mmap_file(NULL, prot, flags);
+	if (area->kind == KMHO_KIND_HUGETLB) {
+		file = kmho_hugetlb_file(end - start, kmho_area_order(area));
+		if (IS_ERR(file))
+			return PTR_ERR(file);
+		/* A reservation would count what comes with the record. */
+		flags |= MAP_NORESERVE;
+	}
+
+	err = security_mmap_file(file, prot, flags);
 	if (err)
-		return err;
-	addr = do_mmap(NULL, t->addr + (start - t->base), end - start, prot,
+		goto out_put;
+	addr = do_mmap(file, t->addr + (start - t->base), end - start, prot,
 		       flags, vma_flags, 0, &populate, NULL);
 	if (IS_ERR_VALUE(addr))
-		return addr;
+		err = addr;
+out_put:
+	if (file)
+		fput(file);
+	if (err)
+		return err;
 
 	t->made += end - start;
 	return 0;
 }
 
+#define for_each_kmho_target_area(in, t, pos, area)			\
+	for ((pos) = kmho_table_seek(&(in)->rec->areas, (t)->base),	\
+	     kmho_table_before(&(in)->rec->areas, &(pos));		\
+	     ((area) = kmho_table_at(&(in)->rec->areas, &(pos))) &&	\
+	     (area)->start < (t)->end; (pos).slot++)
+
+/*
+ * Huge pages of hugetlb come whole or not at all. *@huge becomes the size of the
+ * largest; 0: there are none.
+ */
+static int kmho_check_huge(struct kmho_installer *in,
+			   const struct kmho_target *t, unsigned long *huge)
+{
+	struct kmho_area_ser *area;
+	struct kmho_pos pos;
+
+	*huge = 0;
+	for_each_kmho_target_area(in, t, pos, area) {
+		unsigned int order = kmho_area_order(area);
+		unsigned long size = PAGE_SIZE << order;
+
+		if (area->end <= t->base || area->kind != KMHO_KIND_HUGETLB)
+			continue;
+		if (!kmho_hugetlb_has_order(order))
+			return -EOPNOTSUPP;
+		if (!IS_ALIGNED(max_t(unsigned long, area->start, t->base) |
+				min_t(unsigned long, area->end, t->end), size))
+			return -EINVAL;
+		*huge = max(*huge, size);
+	}
+
+	return 0;
+}
+
 static int kmho_map_target(struct kmho_installer *in, struct kmho_target *t)
 {
-	struct kmho_table *areas = &in->rec->areas;
 	unsigned long len = t->end - t->base;
 	struct kmho_area_ser *area;
 	struct kmho_pos pos;
+	unsigned long huge;
 	bool mapped;
 	int err;
 
+	err = kmho_check_huge(in, t, &huge);
+	if (err)
+		return err;
 	if (t->chosen) {
-		t->addr = kmho_choose(t->base, len);
+		t->addr = kmho_choose(t->base, len, huge);
 		if (IS_ERR_VALUE(t->addr))
 			return t->addr;
 	}
 
 	err = kmho_check_target(in->mm, t->addr, t->addr + len, &mapped);
-	if (err || mapped)
+	if (err)
 		return err;
+	if (mapped)
+		return huge ? -EEXIST : 0;
+	if (huge && !IS_ALIGNED(t->addr - t->base, huge))
+		return -EINVAL;
 
-	pos = kmho_table_seek(areas, t->base);
-	kmho_table_before(areas, &pos);
-	for_each_kmho_entry_from(areas, pos, area) {
+	for_each_kmho_target_area(in, t, pos, area) {
 		if (area->end <= t->base)
 			continue;
-		if (area->start >= t->end)
-			break;
 		err = kmho_map_area(t, area);
 		if (err)
 			return err;
@@ -371,6 +427,9 @@ static bool kmho_folio_claim(struct folio *folio, unsigned int order)
 	const unsigned long nr = 1UL << order;
 	int refs = GUP_PIN_COUNTING_BIAS;
 	bool isolated;
+
+	if (folio_test_hugetlb(folio))
+		return kmho_hugetlb_claim(folio);
 
 	if (folio_order(folio) != order || folio_mapped(folio) ||
 	    folio_test_swapcache(folio) || folio_test_ksm(folio))
@@ -428,6 +487,34 @@ err_pin:
 }
 
 /**
+ * kmho_copy_page - copy a page, or a huge page of hugetlb
+ * @from:	the page, or the first one
+ * @order:	order of the huge page; 0 otherwise
+ * @hugetlb:	it is a huge page
+ *
+ * Return: the copy; -ENOMEM; -EIO if the page cannot be read.
+ */
+struct page *kmho_copy_page(struct page *from, unsigned int order, bool hugetlb)
+{
+	struct page *page;
+	unsigned long i;
+
+	page = hugetlb ? kmho_hugetlb_alloc(order) : alloc_page(GFP_USER);
+	if (!page)
+		return ERR_PTR(-ENOMEM);
+
+	for (i = 0; i < 1UL << order; i++) {
+		if (copy_mc_highpage(page + i, from + i)) {
+			put_page(page);
+			return ERR_PTR(-EIO);
+		}
+		cond_resched();
+	}
+
+	return page;
+}
+
+/**
  * kmho_copy_extent - copy pages that others have a part in
  * @rec:	record
  * @ext:	an extent of it, held; other extents, each of one page that is
@@ -437,29 +524,32 @@ err_pin:
  */
 int kmho_copy_extent(struct kmho_record *rec, struct kmho_extent_ser *ext)
 {
-	struct page *from = kmho_extent_page(ext);
-	unsigned long nr = kmho_extent_nr(ext);
+	bool hugetlb = kmho_extent_is_hugetlb(ext);
+	unsigned int order = hugetlb ? kmho_extent_order(ext) : 0;
+	unsigned long nr = kmho_extent_nr(ext) >> order;
+	u64 flags = hugetlb ? KMHO_EXTENT_HUGETLB | KMHO_EXTENT_FORMED :
+			      KMHO_EXTENT_RESTORED;
 	struct kmho_extent_ser old = *ext, *by;
 	unsigned long i;
-	int err = -ENOMEM;
+	int err;
 
 	by = kvcalloc(nr, sizeof(*by), GFP_KERNEL);
 	if (!by)
 		return -ENOMEM;
 
 	for (i = 0; i < nr; i++) {
-		struct page *page = alloc_page(GFP_USER);
+		unsigned long at = i << order;
+		struct page *page;
 
-		if (!page)
-			goto err_free;
-		by[i] = kmho_extent_make(kmho_extent_vpn(ext) + i,
-					 page_to_pfn(page), 1, 0,
-					 KMHO_EXTENT_RESTORED);
-		if (copy_mc_highpage(page, from + i)) {
-			__free_page(page);
-			err = -EIO;
+		page = kmho_copy_page(kmho_extent_page(ext) + at, order,
+				      hugetlb);
+		if (IS_ERR(page)) {
+			err = PTR_ERR(page);
 			goto err_free;
 		}
+		by[i] = kmho_extent_make(kmho_extent_vpn(ext) + at,
+					 page_to_pfn(page), 1UL << order, order,
+					 flags);
 	}
 
 	err = kmho_replace_extent(rec, ext, by, nr);
@@ -472,7 +562,7 @@ int kmho_copy_extent(struct kmho_record *rec, struct kmho_extent_ser *ext)
 
 err_free:
 	while (i--)
-		__free_page(kmho_extent_page(&by[i]));
+		put_page(kmho_extent_page(&by[i]));
 	kvfree(by);
 	return err;
 }
@@ -516,11 +606,14 @@ static int kmho_ready_extent(struct kmho_installer *in,
 {
 	unsigned int order = kmho_extent_order(ext);
 	struct page *page = kmho_extent_page(ext);
+	bool hugetlb = kmho_extent_is_hugetlb(ext);
 	unsigned long left, nr = 1UL << order;
 	bool fits = true;
 	int err;
 
-	for (left = 0; order && fits && left < kmho_extent_nr(ext); left += nr)
+	/* Where huge pages of hugetlb do not fit, they do not get here. */
+	for (left = 0; order && !hugetlb && fits && left < kmho_extent_nr(ext);
+	     left += nr)
 		fits = kmho_fits(in, addr + left * PAGE_SIZE, order);
 
 	if (ext->what & KMHO_EXTENT_PINNED) {
@@ -545,7 +638,9 @@ static int kmho_ready_extent(struct kmho_installer *in,
 		kmho_extent_set_order(ext, 0);
 		order = 0;
 	}
-	if (order) {
+	if (hugetlb) {
+		kmho_hugetlb_adopt(ext);
+	} else if (order) {
 		for (left = kmho_extent_nr(ext); left; left -= nr, page += nr) {
 			unsigned long i;
 
@@ -580,6 +675,13 @@ static int kmho_charge_extent(struct kmho_installer *in,
 	for (i = 0; i < kmho_extent_nr(ext); i += nr) {
 		struct folio *folio = kmho_nth_folio(ext, i);
 
+		if (kmho_extent_is_hugetlb(ext)) {
+			err = kmho_hugetlb_charge(folio, in->mm);
+			if (err)
+				return err;
+			in->nr_charged++;
+			continue;
+		}
 		err = mem_cgroup_charge(folio, in->mm,
 					GFP_KERNEL | __GFP_RETRY_MAYFAIL);
 		if (err)
@@ -620,7 +722,8 @@ static int kmho_cut_blocks(struct kmho_installer *in, struct kmho_target *t)
 		unsigned long end = addr + kmho_extent_nr(ext) * PAGE_SIZE;
 		unsigned long edge = pmd_addr_end(addr, end);
 
-		if (edge == end)
+		/* A larger huge page is a block of its own. */
+		if (edge == end || kmho_extent_order(ext) > KMHO_BLOCK_ORDER)
 			continue;
 		err = kmho_cut_extent(in->rec, edge - t->addr + t->base);
 		if (err)
@@ -635,6 +738,7 @@ static int kmho_cut_blocks(struct kmho_installer *in, struct kmho_target *t)
 static int kmho_keep(struct kmho_installer *in)
 {
 	struct kmho_record *rec = in->rec;
+	struct kmho_range *range;
 	struct kmho_target *t;
 	int err;
 
@@ -651,14 +755,11 @@ static int kmho_keep(struct kmho_installer *in)
 		if (err)
 			return err;
 
+		range = list_last_entry(&rec->ranges, struct kmho_range, node);
+		range->collected = true;
 		/* What the caller has in the holes belongs to it now. */
-		if (!t->made) {
-			struct kmho_range *range;
-
-			range = list_last_entry(&rec->ranges,
-						struct kmho_range, node);
+		if (!t->made)
 			bitmap_fill(range->dirty, kmho_range_nr_blocks(range));
-		}
 	}
 
 	return 0;
@@ -690,7 +791,10 @@ static void kmho_uncharge(struct kmho_installer *in)
 				if (!in->nr_charged)
 					return;
 				in->nr_charged--;
-				mem_cgroup_uncharge(kmho_nth_folio(ext, i));
+				if (kmho_extent_is_hugetlb(ext))
+					kmho_hugetlb_uncharge(kmho_nth_folio(ext, i));
+				else
+					mem_cgroup_uncharge(kmho_nth_folio(ext, i));
 			}
 		}
 	}
@@ -741,6 +845,9 @@ static int kmho_alloc_tables(struct kmho_installer *in,
 {
 	unsigned long end = addr + kmho_extent_nr(ext) * PAGE_SIZE;
 	unsigned long next;
+
+	if (kmho_extent_is_hugetlb(ext))
+		return kmho_hugetlb_alloc_tables(in->mm, ext, addr);
 
 	for (; addr < end; addr = next) {
 		struct vm_area_struct *vma = kmho_target_vma(in, addr);
@@ -823,6 +930,11 @@ static void kmho_install_extent(struct kmho_installer *in,
 	unsigned long nr = 1UL << kmho_extent_order(ext);
 	unsigned long end = addr + kmho_extent_nr(ext) * PAGE_SIZE;
 	unsigned long next, page = 0;
+
+	if (kmho_extent_is_hugetlb(ext)) {
+		kmho_hugetlb_install(in->mm, ext, addr);
+		return;
+	}
 
 	add_mm_counter(in->mm, MM_ANONPAGES, kmho_extent_nr(ext));
 	for (; addr < end; addr = next) {
@@ -994,9 +1106,11 @@ static int kmho_cmp_target(const void *a, const void *b)
  * @uranges:	where the caller learns which addresses were chosen
  * @keep:	the record stays as it is, and follows the ranges from then on
  *
- * Return: 0; -ENOENT if the record does not have all of a range; -EEXIST if
- * a remap_addr is in use; -ENOMEM; -EFAULT if @uranges cannot be written to
- * without a fault; -EIO if KHO does not have a page.
+ * Return: 0; -ENOENT if the record does not have all of a range; -EINVAL if
+ * a range would part or misalign a huge page of hugetlb; -EOPNOTSUPP if this
+ * kernel has none of its size; -EEXIST if a remap_addr is in use; -ENOMEM;
+ * -EFAULT if @uranges cannot be written to without a fault; -EIO if KHO does not
+ * have a page.
  * On failure nothing is mapped and the record has all that it had.
  */
 int kmho_install(struct kmho_record *rec, struct kmho_range_takeover *ranges,

@@ -7,6 +7,7 @@
 #ifndef _MM_KMHO_INTERNAL_H
 #define _MM_KMHO_INTERNAL_H
 
+#include <linux/hugetlb.h>
 #include <linux/kho/abi/kmho.h>
 #include <linux/kref.h>
 #include <linux/list.h>
@@ -103,7 +104,16 @@ static inline bool kmho_areas_alike(const struct kmho_area_ser *a,
 	return a->kind == b->kind && a->flags == b->flags;
 }
 
+/* Order of the huge pages of an area of hugetlb; 0 for others */
+static inline unsigned int kmho_area_order(const struct kmho_area_ser *area)
+{
+	return (area->flags >> KMHO_AREA_ORDER_SHIFT) & KMHO_AREA_ORDER_MASK;
+}
+
 /* Extents (extent.c) */
+
+/* Order of a block, which is as much memory as one page table maps */
+#define KMHO_BLOCK_ORDER	(PMD_SHIFT - PAGE_SHIFT)
 
 static inline struct kmho_extent_ser kmho_extent_make(u64 vpn, u64 pfn,
 						      unsigned long nr,
@@ -111,7 +121,8 @@ static inline struct kmho_extent_ser kmho_extent_make(u64 vpn, u64 pfn,
 						      u64 flags)
 {
 	return (struct kmho_extent_ser) {
-		.where = vpn << KMHO_EXTENT_NR_BITS | (nr - 1),
+		.where = vpn << KMHO_EXTENT_NR_BITS |
+			 (order > KMHO_BLOCK_ORDER ? 0 : nr - 1),
 		.what = pfn << KMHO_EXTENT_PFN_SHIFT |
 			(u64)order << KMHO_EXTENT_ORDER_SHIFT | flags,
 	};
@@ -120,16 +131,6 @@ static inline struct kmho_extent_ser kmho_extent_make(u64 vpn, u64 pfn,
 static inline u64 kmho_extent_vpn(const struct kmho_extent_ser *ext)
 {
 	return ext->where >> KMHO_EXTENT_NR_BITS;
-}
-
-static inline unsigned long kmho_extent_nr(const struct kmho_extent_ser *ext)
-{
-	return (ext->where & (KMHO_EXTENT_NR_MAX - 1)) + 1;
-}
-
-static inline u64 kmho_extent_end(const struct kmho_extent_ser *ext)
-{
-	return kmho_extent_vpn(ext) + kmho_extent_nr(ext);
 }
 
 static inline u64 kmho_extent_pfn(const struct kmho_extent_ser *ext)
@@ -142,9 +143,29 @@ static inline unsigned int kmho_extent_order(const struct kmho_extent_ser *ext)
 	return (ext->what >> KMHO_EXTENT_ORDER_SHIFT) & KMHO_EXTENT_ORDER_MASK;
 }
 
+static inline unsigned long kmho_extent_nr(const struct kmho_extent_ser *ext)
+{
+	unsigned int order = kmho_extent_order(ext);
+
+	if (order > KMHO_BLOCK_ORDER)
+		return 1UL << order;
+
+	return (ext->where & (KMHO_EXTENT_NR_MAX - 1)) + 1;
+}
+
+static inline u64 kmho_extent_end(const struct kmho_extent_ser *ext)
+{
+	return kmho_extent_vpn(ext) + kmho_extent_nr(ext);
+}
+
 static inline struct page *kmho_extent_page(const struct kmho_extent_ser *ext)
 {
 	return pfn_to_page(kmho_extent_pfn(ext));
+}
+
+static inline bool kmho_extent_is_hugetlb(const struct kmho_extent_ser *ext)
+{
+	return ext->what & KMHO_EXTENT_HUGETLB;
 }
 
 static inline void kmho_extent_set_order(struct kmho_extent_ser *ext,
@@ -181,6 +202,7 @@ void kmho_extent_release(struct kmho_extent_ser *ext);
  * @offset:	what the record adds to these addresses: a takeover that keeps
  *		may have mapped the range elsewhere
  * @rec:	its record
+ * @collected:	the record has what was there when it began to follow it
  * @dirty:	a bit for each PMD_SIZE of address space that it touches: set
  *		when a fault there may have given it another page
  * @one:	where @dirty points when one word is enough
@@ -192,6 +214,7 @@ struct kmho_range {
 	unsigned long end;
 	unsigned long offset;
 	struct kmho_record *rec;
+	bool collected;
 	unsigned long *dirty;
 	unsigned long one;
 };
@@ -308,7 +331,68 @@ int kmho_collect_areas(struct kmho_record *rec, struct kmho_table *areas);
 int kmho_install(struct kmho_record *rec, struct kmho_range_takeover *ranges,
 		 unsigned long nr, struct kmho_range_takeover __user *uranges,
 		 bool keep);
+struct page *kmho_copy_page(struct page *from, unsigned int order,
+			    bool hugetlb);
 int kmho_copy_extent(struct kmho_record *rec, struct kmho_extent_ser *ext);
+
+/* Huge pages of hugetlb (hugetlb.c) */
+#ifdef CONFIG_HUGETLB_PAGE
+bool kmho_hugetlb_has_order(unsigned int order);
+struct file *kmho_hugetlb_file(unsigned long len, unsigned int order);
+bool kmho_hugetlb_claim(struct folio *folio);
+void kmho_hugetlb_adopt(struct kmho_extent_ser *ext);
+struct page *kmho_hugetlb_alloc(unsigned int order);
+int kmho_hugetlb_charge(struct folio *folio, struct mm_struct *mm);
+void kmho_hugetlb_uncharge(struct folio *folio);
+int kmho_hugetlb_alloc_tables(struct mm_struct *mm,
+			      const struct kmho_extent_ser *ext,
+			      unsigned long addr);
+void kmho_hugetlb_install(struct mm_struct *mm,
+			  const struct kmho_extent_ser *ext,
+			  unsigned long addr);
+#else
+static inline bool kmho_hugetlb_has_order(unsigned int order)
+{
+	return false;
+}
+
+/* Without huge pages there is no size that could get here. */
+static inline struct file *kmho_hugetlb_file(unsigned long len,
+					     unsigned int order)
+{
+	return ERR_PTR(-EOPNOTSUPP);
+}
+
+static inline bool kmho_hugetlb_claim(struct folio *folio)
+{
+	return false;
+}
+
+static inline void kmho_hugetlb_adopt(struct kmho_extent_ser *ext) { }
+
+static inline struct page *kmho_hugetlb_alloc(unsigned int order)
+{
+	return NULL;
+}
+
+static inline int kmho_hugetlb_charge(struct folio *folio, struct mm_struct *mm)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline void kmho_hugetlb_uncharge(struct folio *folio) { }
+
+static inline int kmho_hugetlb_alloc_tables(struct mm_struct *mm,
+					    const struct kmho_extent_ser *ext,
+					    unsigned long addr)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline void kmho_hugetlb_install(struct mm_struct *mm,
+					const struct kmho_extent_ser *ext,
+					unsigned long addr) { }
+#endif
 
 /* Parting a record from its process (freeze.c) */
 int kmho_freeze(struct kmho_record *rec);

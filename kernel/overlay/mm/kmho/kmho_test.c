@@ -966,6 +966,9 @@ static void extent_keeps_each_field(struct kunit *test)
 		struct kmho_extent_ser ext;
 
 		ext = kmho_extent_make(vpn, pfn, nr, order, flag);
+		/* What is larger than a block, is one page of that size. */
+		if (order > KMHO_BLOCK_ORDER)
+			nr = 1UL << order;
 		KUNIT_ASSERT_EQ(test, kmho_extent_vpn(&ext), vpn);
 		KUNIT_ASSERT_EQ(test, kmho_extent_pfn(&ext), pfn);
 		KUNIT_ASSERT_EQ(test, kmho_extent_nr(&ext), nr);
@@ -979,7 +982,7 @@ static void extent_set_order_leaves_the_rest(struct kunit *test)
 {
 	struct kmho_extent_ser ext;
 
-	ext = kmho_extent_make(VPN_MAX, PFN_MAX, 65536, 63, KMHO_EXTENT_FLAGS);
+	ext = kmho_extent_make(VPN_MAX, PFN_MAX, 65536, 9, KMHO_EXTENT_FLAGS);
 	kmho_extent_set_order(&ext, 0);
 	KUNIT_EXPECT_EQ(test, kmho_extent_order(&ext), 0);
 	KUNIT_EXPECT_EQ(test, kmho_extent_pfn(&ext), PFN_MAX);
@@ -998,7 +1001,7 @@ static void extent_sorts_by_address(struct kunit *test)
 {
 	struct kmho_extent_ser low, high;
 
-	low = kmho_extent_make(7, PFN_MAX, 65536, 63, KMHO_EXTENT_FLAGS);
+	low = kmho_extent_make(7, PFN_MAX, 65536, 9, KMHO_EXTENT_FLAGS);
 	high = kmho_extent_make(8, 0, 1, 0, 0);
 	KUNIT_EXPECT_LT(test, low.where, high.where);
 
@@ -1362,6 +1365,87 @@ static void __init serial_extents_outside_areas(struct kunit *test)
 			-EINVAL);
 }
 
+/* An area of huge pages of an order */
+static struct kmho_area_ser __init huge_area(u64 start, u64 end, u32 order)
+{
+	struct kmho_area_ser area = AREA(start, end);
+
+	area.kind = KMHO_KIND_HUGETLB;
+	area.flags |= order << KMHO_AREA_ORDER_SHIFT;
+	return area;
+}
+
+static void __init serial_areas_of_huge_pages(struct kunit *test)
+{
+	struct kmho_area_ser area;
+
+	area = huge_area(512, 2048, 9);
+	KUNIT_EXPECT_EQ(test, check_areas(test, &area, 1), 0);
+	area = huge_area(0, BIT(18), 18);
+	KUNIT_EXPECT_EQ(test, check_areas(test, &area, 1),
+			PUD_SHIFT - PAGE_SHIFT < 18 ? -EINVAL : 0);
+
+	/* Parts of huge pages, no order, one that there is not */
+	area = huge_area(512, 2047, 9);
+	KUNIT_EXPECT_EQ(test, check_areas(test, &area, 1), -EINVAL);
+	area = huge_area(511, 2048, 9);
+	KUNIT_EXPECT_EQ(test, check_areas(test, &area, 1), -EINVAL);
+	area = huge_area(512, 2048, 0);
+	KUNIT_EXPECT_EQ(test, check_areas(test, &area, 1), -EINVAL);
+	area = huge_area(0, 2048, 63);
+	KUNIT_EXPECT_EQ(test, check_areas(test, &area, 1), -EINVAL);
+
+	/* Other memory has no order. */
+	area = huge_area(512, 2048, 9);
+	area.kind = KMHO_KIND_ANON;
+	KUNIT_EXPECT_EQ(test, check_areas(test, &area, 1), -EINVAL);
+}
+
+static void __init serial_extents_of_huge_pages(struct kunit *test)
+{
+	const unsigned int nr = PTRS_PER_PTE, top = ilog2(PTRS_PER_PTE);
+	const struct kmho_area_ser area = huge_area(0, 4 * nr, top);
+	const struct kmho_area_ser other = huge_area(0, 4 * nr, top - 1);
+	const struct kmho_area_ser anon = AREA(0, 4 * nr);
+	u64 pfn = some_pfn(test);
+	struct kmho_extent_ser ext;
+
+	ext = kmho_extent_make(nr, pfn, nr, top, KMHO_EXTENT_HUGETLB);
+	KUNIT_EXPECT_EQ(test, check_extents(test, &area, 1, &ext, 1, nr), 0);
+	KUNIT_EXPECT_EQ(test, check_extents(test, &other, 1, &ext, 1, nr),
+			-EINVAL);
+	KUNIT_EXPECT_EQ(test, check_extents(test, &anon, 1, &ext, 1, nr),
+			-EINVAL);
+
+	/* A huge page of another kind in an area of hugetlb */
+	ext = kmho_extent_make(nr, pfn, nr, top, 0);
+	KUNIT_EXPECT_EQ(test, check_extents(test, &area, 1, &ext, 1, nr),
+			-EINVAL);
+	KUNIT_EXPECT_EQ(test, check_extents(test, &anon, 1, &ext, 1, nr), 0);
+
+	/* Not where huge pages can be */
+	ext = kmho_extent_make(nr + 1, pfn, nr / 2, top - 1,
+			       KMHO_EXTENT_HUGETLB);
+	KUNIT_EXPECT_FALSE(test, kmho_extent_is_sane(&ext));
+	ext = kmho_extent_make(nr, pfn, 1, 0, KMHO_EXTENT_HUGETLB);
+	KUNIT_EXPECT_FALSE(test, kmho_extent_is_sane(&ext));
+
+	/* More than a block, which only huge pages can have, and only one */
+	ext = kmho_extent_make(0, 0, 1, top + 1, 0);
+	KUNIT_EXPECT_FALSE(test, kmho_extent_is_sane(&ext));
+	ext = kmho_extent_make(0, 0, 1, top + 1, KMHO_EXTENT_HUGETLB);
+	ext.where++;
+	KUNIT_EXPECT_FALSE(test, kmho_extent_is_sane(&ext));
+	ext = kmho_extent_make(nr, 0, 1, top + 1, KMHO_EXTENT_HUGETLB);
+	KUNIT_EXPECT_FALSE(test, kmho_extent_is_sane(&ext));
+	pfn = round_down(pfn, 2 * nr);
+	if (pfn_valid(pfn) && pfn_valid(pfn + 2 * nr - 1)) {
+		ext = kmho_extent_make(2 * nr, pfn, 1, top + 1,
+				       KMHO_EXTENT_HUGETLB);
+		KUNIT_EXPECT_TRUE(test, kmho_extent_is_sane(&ext));
+	}
+}
+
 static void __init serial_extents_out_of_order(struct kunit *test)
 {
 	const struct kmho_area_ser area = AREA(0, 400);
@@ -1433,6 +1517,8 @@ static struct kunit_case __refdata kmho_serial_cases[] = {
 	KUNIT_CASE(serial_extents_that_are_not),
 	KUNIT_CASE(serial_extents_in_areas),
 	KUNIT_CASE(serial_extents_outside_areas),
+	KUNIT_CASE(serial_areas_of_huge_pages),
+	KUNIT_CASE(serial_extents_of_huge_pages),
 	KUNIT_CASE(serial_extents_out_of_order),
 	KUNIT_CASE(serial_extents_lose_local_flags),
 	{}

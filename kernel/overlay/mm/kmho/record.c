@@ -466,6 +466,17 @@ again:
 	}
 }
 
+bool __kmho_has_own(struct mm_struct *mm, unsigned long address)
+{
+	/* Pairs with kmho_mm_get() */
+	struct kmho_mm *km = smp_load_acquire(&mm->kmho);
+	struct kmho_range *range;
+
+	guard(rcu)();
+	range = mtree_load(&km->ranges, address);
+	return range && READ_ONCE(range->collected);
+}
+
 void __kmho_zapped(struct mm_struct *mm, unsigned long start,
 		   unsigned long end)
 {

@@ -104,6 +104,27 @@ void kmho_unserialize(void)
 	kmho_root_write();
 }
 
+static bool __init kmho_area_is_sane(const struct kmho_area_ser *area)
+{
+	unsigned int order = kmho_area_order(area);
+	u32 flags = area->flags;
+
+	switch (area->kind) {
+	case KMHO_KIND_ANON:
+		break;
+	case KMHO_KIND_HUGETLB:
+		if (!order || order > PUD_SHIFT - PAGE_SHIFT)
+			return false;
+		flags &= ~(KMHO_AREA_ORDER_MASK << KMHO_AREA_ORDER_SHIFT);
+		break;
+	default:
+		return false;
+	}
+
+	return !(flags & ~KMHO_AREA_FLAGS) &&
+	       IS_ALIGNED(area->start | area->end, PAGE_SIZE << order);
+}
+
 VISIBLE_IF_KUNIT int __init kmho_check_areas(const struct kmho_table *areas)
 {
 	const struct kmho_area_ser *area;
@@ -113,9 +134,7 @@ VISIBLE_IF_KUNIT int __init kmho_check_areas(const struct kmho_table *areas)
 	for_each_kmho_entry(areas, pos, area) {
 		if (area->start < at || area->end <= area->start ||
 		    area->end > TASK_SIZE_MAX ||
-		    !PAGE_ALIGNED(area->start | area->end) ||
-		    area->kind != KMHO_KIND_ANON ||
-		    (area->flags & ~KMHO_AREA_FLAGS))
+		    !kmho_area_is_sane(area))
 			return -EINVAL;
 		at = area->end;
 	}
@@ -131,9 +150,30 @@ kmho_extent_is_sane(const struct kmho_extent_ser *ext)
 	u64 vpn = kmho_extent_vpn(ext);
 	u64 pfn = kmho_extent_pfn(ext);
 
-	return order <= MAX_PAGE_ORDER && IS_ALIGNED(nr | pfn, 1UL << order) &&
-	       vpn / PTRS_PER_PTE == (vpn + nr - 1) / PTRS_PER_PTE &&
-	       pfn_valid(pfn) && pfn_valid(pfn + nr - 1);
+	if (order > PUD_SHIFT - PAGE_SHIFT)
+		return false;
+	if (order > KMHO_BLOCK_ORDER) {
+		if (!kmho_extent_is_hugetlb(ext) ||
+		    (ext->where & (KMHO_EXTENT_NR_MAX - 1)))
+			return false;
+	} else if (vpn / PTRS_PER_PTE != (vpn + nr - 1) / PTRS_PER_PTE) {
+		return false;
+	}
+	if (kmho_extent_is_hugetlb(ext) && (!order || !IS_ALIGNED(vpn, 1UL << order)))
+		return false;
+
+	return IS_ALIGNED(nr | pfn, 1UL << order) && pfn_valid(pfn) &&
+	       pfn_valid(pfn + nr - 1);
+}
+
+/* An area that has a part of an extent: are they of the same kind? */
+static bool __init kmho_extent_suits(const struct kmho_extent_ser *ext,
+				     const struct kmho_area_ser *area)
+{
+	if (kmho_extent_is_hugetlb(ext))
+		return kmho_area_order(area) == kmho_extent_order(ext);
+
+	return area->kind == KMHO_KIND_ANON;
 }
 
 /* Both tables are sorted, so one walk over both will do. */
@@ -155,7 +195,8 @@ VISIBLE_IF_KUNIT int __init kmho_check_extents(struct kmho_table *extents,
 			ext->what &= ~KMHO_EXTENT_LOCAL;
 			kmho_table_touch(extents, pos);
 		}
-		if (start < at || (ext->what & KMHO_EXTENT_FLAGS) ||
+		if (start < at || (ext->what & KMHO_EXTENT_FLAGS &
+				   ~KMHO_EXTENT_HUGETLB) ||
 		    !kmho_extent_is_sane(ext))
 			return -EINVAL;
 
@@ -163,14 +204,15 @@ VISIBLE_IF_KUNIT int __init kmho_check_extents(struct kmho_table *extents,
 		while ((area = kmho_table_at(areas, &in_areas)) &&
 		       area->end <= start)
 			in_areas.slot++;
-		if (!area || area->start > start)
+		if (!area || area->start > start || !kmho_extent_suits(ext, area))
 			return -EINVAL;
 		while (area->end < end) {
 			u64 edge = area->end;
 
 			in_areas.slot++;
 			area = kmho_table_at(areas, &in_areas);
-			if (!area || area->start != edge)
+			if (!area || area->start != edge ||
+			    !kmho_extent_suits(ext, area))
 				return -EINVAL;
 		}
 

@@ -151,6 +151,7 @@ struct kmho_record_info {
 
 /* kmho_range_info.kind */
 #define KMHO_KIND_ANON		1	/* private anonymous memory */
+#define KMHO_KIND_HUGETLB	3	/* private, of huge pages of hugetlb */
 
 /**
  * struct kmho_range_info - a piece of a record that is of one kind

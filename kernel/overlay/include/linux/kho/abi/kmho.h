@@ -34,16 +34,17 @@
  *
  * Areas are sorted by address and do not overlap. Extents are sorted by address
  * and do not overlap either; each lies in areas that follow each other without
- * a gap, and does not cross a multiple of %PMD_SIZE. What lies in an area and
- * in no extent is a hole.
+ * a gap, and does not cross a multiple of %PMD_SIZE, unless it is a huge page
+ * that is larger. What lies in an area and in no extent is a hole. Extents of
+ * huge pages lie in areas of hugetlb, and no others do.
  *
  * Any change to these structures or to their meaning changes
  * %KMHO_COMPATIBLE, and a kernel refuses a string that it does not know.
  */
 
 #define KMHO_KHO_NODE		"kmho"
-#define KMHO_COMPATIBLE		"kmho-v1"
-#define KMHO_ABI_VERSION	1
+#define KMHO_COMPATIBLE		"kmho-v2"
+#define KMHO_ABI_VERSION	2
 
 /**
  * struct kmho_page_ser - header of each page of a table
@@ -109,12 +110,16 @@ struct kmho_record_ser {
 #define KMHO_AREA_WIPEONFORK	BIT(8)
 #define KMHO_AREA_FLAGS		GENMASK(8, 0)
 
+/* Above the flags: the order of the pages of an area of hugetlb */
+#define KMHO_AREA_ORDER_SHIFT	24
+#define KMHO_AREA_ORDER_MASK	GENMASK(5, 0)
+
 /**
  * struct kmho_area_ser - addresses that are of one kind
  * @start:	first byte
  * @end:	byte after the last
  * @kind:	KMHO_KIND_* of <uapi/linux/kmho.h>
- * @flags:	KMHO_AREA_*
+ * @flags:	KMHO_AREA_*, and the order of huge pages
  */
 struct kmho_area_ser {
 	__u64 start;
@@ -125,7 +130,8 @@ struct kmho_area_ser {
 
 /*
  * kmho_extent_ser.where: the virtual page number, and below it the number of
- * pages less one. Extents therefore sort by @where.
+ * pages less one. Extents therefore sort by @where. One of a huge page that is
+ * larger than %PMD_SIZE has a zero there: it is that page, and nothing else.
  */
 #define KMHO_EXTENT_NR_BITS	16
 #define KMHO_EXTENT_NR_MAX	BIT(KMHO_EXTENT_NR_BITS)
@@ -138,6 +144,8 @@ struct kmho_area_ser {
 #define KMHO_EXTENT_ORDER_SHIFT	14
 #define KMHO_EXTENT_ORDER_MASK	GENMASK(5, 0)
 #define KMHO_EXTENT_FLAGS	GENMASK(13, 0)
+
+#define KMHO_EXTENT_HUGETLB	BIT(3)	/* huge pages of hugetlb */
 
 /*
  * How the kernel that has the record holds the pages. It is of no meaning to

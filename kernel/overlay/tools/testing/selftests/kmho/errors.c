@@ -455,13 +455,13 @@ static void refuses_file(void)
 	refuses_kind((unsigned long)p, 1);
 }
 
-static void refuses_hugetlb(void)
+static void refuses_shared_hugetlb(void)
 {
 	char *p;
 
 	kt_write_file("/proc/sys/vm/nr_hugepages", "1");
 	p = mmap(NULL, 2UL << 20, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+		 MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
 	if (p == MAP_FAILED)
 		kt_skip("no hugetlb page to be had: %s", strerror(errno));
 	*p = 1;
@@ -920,7 +920,7 @@ static const struct kt_case cases[] = {
 	{ "handover: device memory is EOPNOTSUPP", .now = refuses_device },
 	{ "handover: shared memory is EOPNOTSUPP", .now = refuses_shared },
 	{ "handover: a shared mapping of a file is EOPNOTSUPP", .now = refuses_file },
-	{ "handover: hugetlb is EOPNOTSUPP", .now = refuses_hugetlb },
+	{ "handover: shared hugetlb is EOPNOTSUPP", .now = refuses_shared_hugetlb },
 	{ "handover: two kinds of memory are all or nothing", .now = kinds_in_one_range },
 	{ "takeover: what cannot be read or written is EFAULT", .now = takeover_unreadable },
 	{ "takeover: bad ranges are EINVAL, too many E2BIG", .now = takeover_bad_ranges },

@@ -402,6 +402,115 @@ static void takeover_keep(void)
 	every_failure(&s);
 }
 
+/* ---- huge pages of hugetlb, and a private file mapping ---- */
+
+#define HUGETLB_SIZE	(2UL << 20)
+#define NR_FILE	12
+
+static unsigned long nr_hugetlb;
+
+static void need_hugetlb(void)
+{
+	char buf[32];
+
+	kt_write_file("/proc/sys/vm/nr_hugepages", "4");
+	must(kt_read_file("/proc/sys/vm/nr_hugepages", buf, sizeof(buf)));
+	if (strtol(buf, NULL, 10) != 4 || kt_meminfo("Hugepagesize") << 10 != HUGETLB_SIZE)
+		kt_skip("no huge pages of 2 MiB to be had");
+	nr_hugetlb = HUGETLB_SIZE / kt_page;
+}
+
+static void map_kinds(void)
+{
+	int fd = memfd_create("kmho", 0);
+
+	must(fd >= 0 && !ftruncate(fd, NR_FILE * kt_page));
+	must(mmap(kt_ptr(kt_addr(SMALL)), NR_FILE * kt_page, PROT_READ | PROT_WRITE,
+		  MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd, 0) == kt_ptr(kt_addr(SMALL)));
+	close(fd);
+	kt_fill(kt_addr(SMALL), 3, 6, SEED(SMALL));
+	must(mmap(kt_ptr(kt_addr(HUGE)), HUGETLB_SIZE, PROT_READ | PROT_WRITE,
+		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED_NOREPLACE, -1,
+		  0) == kt_ptr(kt_addr(HUGE)));
+	kt_fill(kt_addr(HUGE), 5, 1, SEED(HUGE));
+}
+
+static int hand_over_kinds(void)
+{
+	struct kmho_range_handover r[2] = {
+		{ kt_addr(SMALL), NR_FILE * kt_page },
+		{ kt_addr(HUGE), HUGETLB_SIZE },
+	};
+	struct kmho_op_handover op = { kt_key(0), 2, r };
+
+	return kmho(KMHO_HANDOVER, &op);
+}
+
+static void check_kinds(void)
+{
+	must(kt_same(kt_addr(SMALL), 3, 6, SEED(SMALL)));
+	must(kt_same(kt_addr(HUGE), 5, 1, SEED(HUGE)));
+}
+
+static void verify_kinds_given(void)
+{
+	struct kmho_record_info info;
+
+	must(!kt_info(kt_key(0), &info));
+	must(info.state == KMHO_STATE_LIVE && info.present == (nr_hugetlb + 6) * kt_page);
+	check_kinds();
+	must(!kt_drop(kt_key(0)));
+	check_kinds();
+	must(!munmap(kt_ptr(kt_addr(HUGE)), HUGETLB_SIZE));
+}
+
+static void handover_kinds(void)
+{
+	static const struct subject s = { map_kinds, hand_over_kinds, verify_kinds_given };
+
+	need_hugetlb();
+	every_failure(&s);
+}
+
+static void do_give_kinds(void *arg)
+{
+	must(!arg);
+	map_kinds();
+	must(!hand_over_kinds());
+}
+
+static void give_kinds(void)
+{
+	kt_run(do_give_kinds, NULL);
+}
+
+static int take_kinds(void)
+{
+	struct kmho_range_takeover r[2] = {
+		{ kt_addr(SMALL), { NR_FILE * kt_page }, kt_addr(SMALL) },
+		{ kt_addr(HUGE), { HUGETLB_SIZE }, kt_addr(HUGE) },
+	};
+	struct kmho_op_takeover op = { kt_key(0), 2, r };
+
+	return kmho(KMHO_TAKEOVER, &op);
+}
+
+static void verify_kinds_taken(void)
+{
+	check_kinds();
+	must(!kt_exists(kt_key(0)));
+	must(kt_meminfo("HugePages_Total") == 4 && kt_meminfo("HugePages_Free") == 3);
+	must(kt_meminfo("HugePages_Rsvd") == 0 && kt_meminfo("HugePages_Surp") == 0);
+}
+
+static void takeover_kinds(void)
+{
+	static const struct subject s = { give_kinds, take_kinds, verify_kinds_taken };
+
+	need_hugetlb();
+	every_failure(&s);
+}
+
 /* ---- after a kexec: what came with it is there once, so nothing is given again ---- */
 
 static int take_key(unsigned long key, bool chosen)
@@ -489,6 +598,20 @@ static void incoming_chosen_after(void)
 {
 	until_it_works(take_incoming_chosen);
 	must(!kt_exists(kt_key(2)));
+}
+
+static void kinds_before(void)
+{
+	setup();
+	need_hugetlb();
+	do_give_kinds(NULL);
+}
+
+static void kinds_after(void)
+{
+	until_it_works(take_kinds);
+	check_kinds();
+	must(kt_meminfo("HugePages_Total") == 1 && kt_meminfo("HugePages_Surp") == 1);
 }
 
 /* ---- QUERY, DROP, and what else there is ---- */
@@ -643,6 +766,8 @@ static const struct kt_case cases[] = {
 	{ "TAKEOVER of a part, to where the kernel likes", .now = takeover_part },
 	{ "TAKEOVER into mappings of the caller", .now = takeover_into },
 	{ "TAKEOVER_KEEP, to where it has to be cut", .now = takeover_keep },
+	{ "HANDOVER of huge pages and a private file mapping", .now = handover_kinds },
+	{ "TAKEOVER of huge pages and a private file mapping", .now = takeover_kinds },
 	{ "QUERY of a live record", .now = query_live },
 	{ "QUERY of a dead process's record", .now = query_held },
 	{ "DROP of a live record", .now = drop_live },
@@ -663,6 +788,11 @@ static const struct kt_case cases[] = {
 		"TAKEOVER after a kexec, to where the kernel likes",
 		.before = incoming_chosen_before,
 		.after = incoming_chosen_after,
+	},
+	{
+		"TAKEOVER after a kexec, huge pages and a private file mapping",
+		.before = kinds_before,
+		.after = kinds_after,
 	},
 };
 
