@@ -11,6 +11,8 @@ import { exitOf, failed, outputOf, passed, type Scenario } from './scenario.js'
 /** Emulated guests with other builds running beside them; a hang is noticed by then. */
 const TIMEOUT_MS = 480_000
 const SELFTEST_MIB = 1536
+/** Room for a huge page of 1 GiB at a multiple of its size, and for the tests. */
+const HUGETLB_MIB = 7168
 /** The app's files in a guest's own memory. */
 const LOCAL_APP = '/tmp/app'
 
@@ -95,6 +97,7 @@ function provoked({ provokes }: Selftest): Pick<Scenario['run'], 'allow'> {
 export function selftestScenarios(tests: readonly Selftest[], dir: string, scale: TestScale = {}): Scenario[] {
   const files = (some: readonly Selftest[]): Record<string, string> => Object.fromEntries(some.map(({ name }) => [`selftests/${name}`, `${dir}/${name}`]))
   const base = { memoryMiB: SELFTEST_MIB, scratchDisk: 256 << 20, timeoutMs: TIMEOUT_MS }
+  const memoryOf = ({ name }: Selftest): number => (name === 'hugetlb' ? HUGETLB_MIB : SELFTEST_MIB)
   const kexec = tests.filter((test) => test.kexec)
   const scenarios: Scenario[] = tests.filter(({ now }) => now).map((test) => {
     const steps = [selftestStep(test, 1, [], scale)]
@@ -102,7 +105,7 @@ export function selftestScenarios(tests: readonly Selftest[], dir: string, scale
       name: test.name,
       title: `${test.name.replaceAll('_', ' ')}, without a kexec`,
       // Only random calls can be asked to be so many.
-      run: { ...base, timeoutMs: TIMEOUT_MS * Math.max(1, (scale.calls ?? 0) / 20_000), job: { steps: steps.map(({ step }) => step) }, files: files([test]), ...provoked(test) },
+      run: { ...base, memoryMiB: memoryOf(test), timeoutMs: TIMEOUT_MS * Math.max(1, (scale.calls ?? 0) / 20_000), job: { steps: steps.map(({ step }) => step) }, files: files([test]), ...provoked(test) },
       judge: (result) => judgeTap(steps, result),
     }
   })
@@ -114,7 +117,7 @@ export function selftestScenarios(tests: readonly Selftest[], dir: string, scale
       title: `${test.name.replace(/_kexec$/, '').replaceAll('_', ' ')}, over ${later.length === 1 ? 'a kexec' : `${later.length} kexecs`}`,
       run: {
         ...base,
-        memoryMiB: SELFTEST_MIB + (test.each ? (scale.mib ?? 0) * 1.5 : 0),
+        memoryMiB: memoryOf(test) + (test.each ? (scale.mib ?? 0) * 1.5 : 0),
         timeoutMs: TIMEOUT_MS * Math.max(1, later.length / KEXECS) * Math.max(1, (test.each ? (scale.mib ?? 0) : 0) / 512),
         job: { steps: steps.flatMap(({ step }, i) => (i === 0 ? [step] : [NEXT, step])) },
         files: files([test]),
