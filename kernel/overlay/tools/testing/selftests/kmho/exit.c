@@ -3,9 +3,12 @@
  * What happens to a record when the process that made it exits, execs, is
  * killed or drops it, and what that process may do to the memory until then.
  * All of it in one kernel: a kexec that never comes loses nothing (T5).
+ *
+ * Provokes: kmho: key 0x[0-9a-f]+: 0x[0-9a-f]+-0x[0-9a-f]+ is as it was handed over
  */
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 
 #include "kmho_test.h"
 
@@ -748,6 +751,178 @@ static void huge_in_scratch(void)
 	must(!kt_drop(kt_key(0)));
 }
 
+/* ---- the same with huge pages of hugetlb, which the process could not have again ---- */
+
+#define HUGETLB_SIZE	(2UL << 20)
+#define HUGETLB_STEP	16UL
+
+static void map_hugetlb(unsigned long base, unsigned long nr, int fd)
+{
+	int flags = MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
+
+	if (fd < 0)
+		flags |= MAP_ANONYMOUS | MAP_HUGETLB;
+	must(mmap(kt_ptr(base), nr * HUGETLB_SIZE, PROT_READ | PROT_WRITE, flags, fd, 0) ==
+	     kt_ptr(base));
+}
+
+/* Fills the huge pages of a mapping; returns how many lie in scratch areas */
+static unsigned long fill_hugetlb(const struct scratch *s, unsigned long base, unsigned long nr)
+{
+	unsigned long i, found = 0;
+
+	for (i = 0; i < nr; i++) {
+		kt_fill(base + i * HUGETLB_SIZE, 7, 1, SEED);
+		found += in_scratch(s, base + i * HUGETLB_SIZE);
+	}
+	return found;
+}
+
+/* A pool that has huge pages in scratch areas, as most of what is free lies there */
+static unsigned long need_hugetlb(const struct scratch *s)
+{
+	unsigned long nr, found = 0;
+	char buf[32];
+
+	if (kt_meminfo("Hugepagesize") != HUGETLB_SIZE >> 10)
+		kt_skip("no huge pages of 2 MiB to be had");
+	fill_memory(s);
+	for (nr = 0; !found; ) {
+		nr += HUGETLB_STEP;
+		snprintf(buf, sizeof(buf), "%lu", nr);
+		must(kt_write_file("/proc/sys/vm/nr_hugepages", buf));
+		if (kt_meminfo("HugePages_Free") != (long)nr)
+			kt_skip("no huge pages in scratch areas to be had");
+		map_hugetlb(kt_addr(2), nr, -1);
+		found = fill_hugetlb(s, kt_addr(2), nr);
+		must(!munmap(kt_ptr(kt_addr(2)), nr * HUGETLB_SIZE));
+	}
+	return nr;
+}
+
+/* Writes to a handed over hole with all of them */
+static unsigned long write_late_hugetlb(const struct scratch *s, unsigned long nr, int fd)
+{
+	unsigned long found;
+
+	map_hugetlb(kt_addr(0), nr, fd);
+	must(!kt_handover(kt_key(0), kt_addr(0), nr * HUGETLB_SIZE / kt_page));
+	found = fill_hugetlb(s, kt_addr(0), nr);
+	must(found);
+	return found;
+}
+
+static void do_hugetlb_stays(void *arg)
+{
+	char dir[] = "/tmp/kmho.XXXXXX", text[64];
+	struct scratch s;
+	unsigned long nr;
+	int fd;
+
+	must(!arg);
+	find_scratch(&s);
+	nr = need_hugetlb(&s);
+	/* what is of a mount with a size, cannot be moved */
+	must(mkdtemp(dir));
+	snprintf(text, sizeof(text), "pagesize=2M,size=%luM", nr * 2);
+	must(!mount("none", dir, "hugetlbfs", 0, text));
+	snprintf(text, sizeof(text), "%s/file", dir);
+	fd = open(text, O_RDWR | O_CREAT, 0600);
+	must(fd >= 0);
+	write_late_hugetlb(&s, nr, fd);
+	close(fd);
+	must(!umount2(dir, MNT_DETACH));
+	must(!rmdir(dir));
+	/* room for copies elsewhere */
+	kt_unmap(kt_addr(4), 4 * nr * HUGETLB_SIZE / kt_page);
+}
+
+static void hugetlb_stays(void)
+{
+	unsigned long base = kt_addr(0), at;
+	struct kmho_record_info info;
+	struct scratch s;
+
+	kt_need_root();
+	kt_run(do_hugetlb_stays, NULL);
+	find_scratch(&s);
+	must(!kt_info(kt_key(0), &info));
+	must(info.state == KMHO_STATE_HELD && info.migrated && info.present == info.bytes);
+	must(!kt_takeover(kt_key(0), base, info.bytes / kt_page));
+	for (at = base; at < base + info.bytes; at += HUGETLB_SIZE) {
+		must(kt_same(at, 7, 1, SEED));
+		must(!in_scratch(&s, at));
+	}
+	must(!munmap(kt_ptr(base), info.bytes));
+	must(kt_write_file("/proc/sys/vm/nr_hugepages", "0"));
+	must(!kt_meminfo("HugePages_Total"));
+}
+
+/* Every allocation of so many pages in a row fails */
+static void fail_large(bool on)
+{
+	static const char * const settings[][2] = {
+		{ "ignore-gfp-wait", "N" },
+		{ "ignore-gfp-highmem", "N" },
+		{ "task-filter", "N" },
+		{ "min-order", "9" },
+		{ "verbose", "0" },
+		{ "interval", "1" },
+		{ "times", "-1" },
+	};
+	char path[64];
+	unsigned int i;
+
+	if (access("/sys/kernel/debug/fail_page_alloc", F_OK))
+		kt_skip("this kernel has no fault injection (CONFIG_FAIL_PAGE_ALLOC)");
+	for (i = 0; i < ARRAY_SIZE(settings); i++) {
+		snprintf(path, sizeof(path), "/sys/kernel/debug/fail_page_alloc/%s",
+			 settings[i][0]);
+		must(kt_write_file(path, settings[i][1]));
+	}
+	must(kt_write_file("/sys/kernel/debug/fail_page_alloc/probability", on ? "100" : "0"));
+}
+
+static void do_hugetlb_lost(void *arg)
+{
+	unsigned long nr;
+	struct scratch s;
+
+	find_scratch(&s);
+	nr = need_hugetlb(&s);
+	nr = write_late_hugetlb(&s, nr, -1);
+	must(write(*(int *)arg, &nr, sizeof(nr)) == sizeof(nr));
+	fail_large(true);
+}
+
+/* There is nothing to copy to either: that is in the log, and the process does end */
+static void hugetlb_lost(void)
+{
+	unsigned long base = kt_addr(0), at, nr, left;
+	struct kmho_record_info info;
+	int fds[2];
+
+	kt_need_root();
+	must(!pipe(fds));
+	kt_run(do_hugetlb_lost, &fds[1]);
+	fail_large(false);
+	must(read(fds[0], &nr, sizeof(nr)) == sizeof(nr));
+	must(!kt_info(kt_key(0), &info));
+	must(info.state == KMHO_STATE_HELD);
+	left = info.present / HUGETLB_SIZE;
+	must(info.present == info.bytes - nr * HUGETLB_SIZE);
+	must(!kt_takeover(kt_key(0), base, info.bytes / kt_page));
+	for (at = base; at < base + info.bytes; at += HUGETLB_SIZE) {
+		if (*(__u64 *)kt_ptr(at + 7 * kt_page)) {
+			must(kt_same(at, 7, 1, SEED));
+			left--;
+		}
+	}
+	must(!left);
+	must(!munmap(kt_ptr(base), info.bytes));
+	must(kt_write_file("/proc/sys/vm/nr_hugepages", "0"));
+}
+
 static const struct kt_case cases[] = {
 	{ "exit: the successor gets the bytes", .now = ends_exit },
 	{ "exit: writes after the handover, and those into holes", .now = ends_written },
@@ -766,6 +941,8 @@ static const struct kt_case cases[] = {
 	{ "UFFDIO_MOVE does not take it away", .now = parting_move },
 	{ "huge pages in scratch areas are moved out", .now = huge_in_scratch },
 	{ "written late, in a scratch area, and held by another", .now = held_in_scratch },
+	{ "hugetlb: written late, in a scratch area, and not to be moved", .now = hugetlb_stays },
+	{ "hugetlb: nothing to be had in place of a scratch area", .now = hugetlb_lost },
 	{ "mprotect and harmless advice are allowed", .now = protecting_is_allowed },
 	{ "mlock and mlockall", .now = locked_memory },
 	{ "successors take it part by part", .now = successors },

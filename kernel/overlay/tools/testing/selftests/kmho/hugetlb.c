@@ -9,7 +9,7 @@
 #define SEED	0x4096eULL
 
 #define MIB2	(2UL << 20)
-#define GIB1	(1UL << 30)
+#define GIB1	(512 * MIB2)
 
 #ifndef MAP_HUGE_SHIFT
 #define MAP_HUGE_SHIFT	26
