@@ -441,7 +441,7 @@ static int hand_over_kinds(void)
 		{ kt_addr(SMALL), NR_FILE * kt_page },
 		{ kt_addr(HUGE), HUGETLB_SIZE },
 	};
-	struct kmho_op_handover op = { kt_key(0), 2, r };
+	struct kmho_op_handover op = { kt_key(4), 2, r };
 
 	return kmho(KMHO_HANDOVER, &op);
 }
@@ -456,10 +456,10 @@ static void verify_kinds_given(void)
 {
 	struct kmho_record_info info;
 
-	must(!kt_info(kt_key(0), &info));
+	must(!kt_info(kt_key(4), &info));
 	must(info.state == KMHO_STATE_LIVE && info.present == (nr_hugetlb + 6) * kt_page);
 	check_kinds();
-	must(!kt_drop(kt_key(0)));
+	must(!kt_drop(kt_key(4)));
 	check_kinds();
 	must(!munmap(kt_ptr(kt_addr(HUGE)), HUGETLB_SIZE));
 }
@@ -490,7 +490,7 @@ static int take_kinds(void)
 		{ kt_addr(SMALL), { NR_FILE * kt_page }, kt_addr(SMALL) },
 		{ kt_addr(HUGE), { HUGETLB_SIZE }, kt_addr(HUGE) },
 	};
-	struct kmho_op_takeover op = { kt_key(0), 2, r };
+	struct kmho_op_takeover op = { kt_key(4), 2, r };
 
 	return kmho(KMHO_TAKEOVER, &op);
 }
@@ -498,7 +498,7 @@ static int take_kinds(void)
 static void verify_kinds_taken(void)
 {
 	check_kinds();
-	must(!kt_exists(kt_key(0)));
+	must(!kt_exists(kt_key(4)));
 	must(kt_meminfo("HugePages_Total") == 4 && kt_meminfo("HugePages_Free") == 3);
 	must(kt_meminfo("HugePages_Rsvd") == 0 && kt_meminfo("HugePages_Surp") == 0);
 }
