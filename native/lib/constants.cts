@@ -30,6 +30,8 @@ export const KMHO_STATE_INCOMING = 3
 
 /** Private anonymous memory. */
 export const KMHO_KIND_ANON = 1
+/** Shared memory: anonymous, memfd or System V. */
+export const KMHO_KIND_SHMEM = 2
 /** Private memory in huge pages of hugetlb. */
 export const KMHO_KIND_HUGETLB = 3
 

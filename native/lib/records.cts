@@ -13,6 +13,7 @@ import {
   KMHO_HANDOVER,
   KMHO_KIND_ANON,
   KMHO_KIND_HUGETLB,
+  KMHO_KIND_SHMEM,
   KMHO_QUERY,
   KMHO_QUERY_ALL,
   KMHO_QUERY_KEY,
@@ -84,7 +85,7 @@ export interface RecordInfo {
 export interface RangeInfo extends Range {
   /** PROT_READ 1, PROT_WRITE 2, PROT_EXEC 4. */
   prot: number
-  /** 'anon', 'hugetlb', or 'kind-N' for one that this version does not know. */
+  /** 'anon', 'shmem', 'hugetlb', or 'kind-N' for one that this version does not know. */
   kind: string
 }
 
@@ -365,6 +366,7 @@ export function query(about: Integer | { key?: Integer; uid?: number; all?: bool
 
 const KINDS: ReadonlyMap<number, string> = new Map([
   [KMHO_KIND_ANON, 'anon'],
+  [KMHO_KIND_SHMEM, 'shmem'],
   [KMHO_KIND_HUGETLB, 'hugetlb'],
 ])
 

@@ -97,6 +97,7 @@ function provoked({ provokes }: Selftest): Pick<Scenario['run'], 'allow'> {
 export function selftestScenarios(tests: readonly Selftest[], dir: string, scale: TestScale = {}): Scenario[] {
   const files = (some: readonly Selftest[]): Record<string, string> => Object.fromEntries(some.map(({ name }) => [`selftests/${name}`, `${dir}/${name}`]))
   const base = { memoryMiB: SELFTEST_MIB, scratchDisk: 256 << 20, timeoutMs: TIMEOUT_MS }
+  const cmdlineOf = ({ name }: Selftest): { cmdline?: string[] } => (name === 'shmem' ? { cmdline: ['liveupdate=on'] } : {})
   const memoryOf = ({ name }: Selftest): number => (name === 'hugetlb' ? HUGETLB_MIB : SELFTEST_MIB)
   const kexec = tests.filter((test) => test.kexec)
   const scenarios: Scenario[] = tests.filter(({ now }) => now).map((test) => {
@@ -105,7 +106,7 @@ export function selftestScenarios(tests: readonly Selftest[], dir: string, scale
       name: test.name,
       title: `${test.name.replaceAll('_', ' ')}, without a kexec`,
       // Only random calls can be asked to be so many.
-      run: { ...base, memoryMiB: memoryOf(test), timeoutMs: TIMEOUT_MS * Math.max(1, (scale.calls ?? 0) / 20_000), job: { steps: steps.map(({ step }) => step) }, files: files([test]), ...provoked(test) },
+      run: { ...base, ...cmdlineOf(test), memoryMiB: memoryOf(test), timeoutMs: TIMEOUT_MS * Math.max(1, (scale.calls ?? 0) / 20_000), job: { steps: steps.map(({ step }) => step) }, files: files([test]), ...provoked(test) },
       judge: (result) => judgeTap(steps, result),
     }
   })

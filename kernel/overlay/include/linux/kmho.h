@@ -10,6 +10,8 @@
 #include <linux/compiler.h>
 #include <linux/mm_types.h>
 
+struct inode;
+
 #ifdef CONFIG_KMHO
 
 void __kmho_fault(struct vm_area_struct *vma, unsigned long address,
@@ -23,6 +25,9 @@ void __kmho_exit_mm(struct mm_struct *mm);
 void __kmho_destroy_mm(struct mm_struct *mm);
 int kmho_seal(void);
 void kmho_unseal(void);
+void __kmho_note_pages(struct inode *inode, pgoff_t first, pgoff_t last);
+void __kmho_note_size(struct inode *inode);
+bool kmho_object_overlaps(struct inode *inode, pgoff_t first, pgoff_t last);
 
 /**
  * kmho_fault - note that a fault may give a handed over range another page
@@ -130,6 +135,12 @@ static inline bool kmho_has_own(struct mm_struct *mm, unsigned long address)
 
 static inline void kmho_zapped(struct mm_struct *mm, unsigned long start,
 			       unsigned long end) { }
+
+static inline bool kmho_object_overlaps(struct inode *inode, pgoff_t first,
+					pgoff_t last)
+{
+	return false;
+}
 
 static inline void kmho_init_mm(struct mm_struct *mm) { }
 static inline void kmho_exit_mm(struct mm_struct *mm) { }

@@ -422,13 +422,22 @@ out_unlock:
 #define kmho_hugetlb_entry	NULL
 #endif
 
+/* Shared memory is collected from its object, see shmem.c. */
+static int kmho_test_walk(unsigned long start, unsigned long end,
+			  struct mm_walk *walk)
+{
+	return kmho_vma_is_shmem(walk->vma);
+}
+
 static const struct mm_walk_ops kmho_walk_ops = {
+	.test_walk = kmho_test_walk,
 	.pmd_entry = kmho_pmd_entry,
 	.hugetlb_entry = kmho_hugetlb_entry,
 	.walk_lock = PGWALK_RDLOCK,
 };
 
 static const struct mm_walk_ops kmho_walk_locked_ops = {
+	.test_walk = kmho_test_walk,
 	.pmd_entry = kmho_pmd_entry,
 	.hugetlb_entry = kmho_hugetlb_entry,
 	.walk_lock = PGWALK_WRLOCK_VERIFY,
@@ -637,7 +646,8 @@ int kmho_check_vmas(struct mm_struct *mm, unsigned long start,
 	for_each_vma_range(vmi, vma, end) {
 		unsigned long size = vma_kernel_pagesize(vma);
 
-		if (!kmho_vma_is_private(vma) || userfaultfd_armed(vma))
+		if ((!kmho_vma_is_private(vma) && !kmho_vma_is_shmem(vma)) ||
+		    userfaultfd_armed(vma))
 			return -EOPNOTSUPP;
 		if (is_vm_hugetlb_page(vma) &&
 		    !IS_ALIGNED(max(start, vma->vm_start) |
@@ -974,6 +984,8 @@ static int kmho_add_held_areas(struct kmho_record *rec,
 		struct kmho_area_ser next = *area;
 
 		next.start = max_t(u64, area->start, start);
+		if (area->object)
+			next.index += (next.start - area->start) >> PAGE_SHIFT;
 		next.end = min_t(u64, area->end, end);
 		if (next.start < next.end && kmho_add_area(areas, last, &next))
 			return -ENOMEM;
@@ -1002,6 +1014,12 @@ static int kmho_add_range_areas(struct kmho_record *rec,
 			.flags = kmho_area_flags(vma),
 		};
 
+		if (kmho_vma_is_shmem(vma)) {
+			next.kind = KMHO_KIND_SHMEM;
+			if (vma->vm_flags & VM_MAYWRITE)
+				next.flags |= KMHO_AREA_MAYWRITE;
+			kmho_claims_area(rec, next.start, &next);
+		}
 		if (kmho_add_area(areas, last, &next))
 			return -ENOMEM;
 	}

@@ -161,8 +161,9 @@ static int kmho_copy_pinned(struct kmho_record *rec)
  * Pages that somebody has pinned for longer, for a device to write to, are
  * copied. A record that no process can change any more is left as it is.
  *
- * Return: 0; -EINTR if the task is killed; -ENOMEM; -EIO if a page that must be
- * copied cannot be read. On failure the record goes on being live.
+ * Return: 0; -EOPNOTSUPP for shared memory; -EINTR if the task is killed;
+ * -ENOMEM; -EIO if a page that must be copied cannot be read. On failure the
+ * record goes on being live.
  */
 int kmho_freeze(struct kmho_record *rec)
 {
@@ -170,6 +171,9 @@ int kmho_freeze(struct kmho_record *rec)
 	struct kmho_table areas;
 	int err;
 
+	/* What others write to as well cannot be fixed. */
+	if (!mtree_empty(&rec->claims))
+		return -EOPNOTSUPP;
 	if (!rec->mm || rec->frozen)
 		return 0;
 

@@ -68,6 +68,7 @@ struct kmho_target {
  * @nr_deposit:	how many
  * @max_deposit: room at @deposit
  * @nr_charged:	folios that were charged to the caller's memory cgroup
+ * @files:	files to be mapped, by page of the address that they had
  */
 struct kmho_installer {
 	struct kmho_record *rec;
@@ -79,6 +80,7 @@ struct kmho_installer {
 	unsigned long nr_deposit;
 	unsigned long max_deposit;
 	unsigned long nr_charged;
+	struct xarray files;
 };
 
 static u64 kmho_where(unsigned long addr)
@@ -120,6 +122,8 @@ static int kmho_cut_area(struct kmho_record *rec, unsigned long addr)
 	both[0].end = addr;
 	both[1] = *area;
 	both[1].start = addr;
+	if (area->object)
+		both[1].index += (addr - area->start) >> PAGE_SHIFT;
 	err = kmho_splice_prepare(&rec->areas, area->start, addr, both, 2,
 				  &splice);
 	if (!err)
@@ -173,8 +177,12 @@ static int kmho_replace_extent(struct kmho_record *rec,
 	return 0;
 }
 
-/* Pin each page; with @put, in place of one reference a folio. */
-static void kmho_extent_pin(struct kmho_extent_ser *ext, bool put)
+/**
+ * kmho_extent_pin - hold pages that are in use by others as well from now on
+ * @ext:	extent with a reference a folio; has a pin a page afterwards
+ * @put:	give that reference back
+ */
+void kmho_extent_pin(struct kmho_extent_ser *ext, bool put)
 {
 	unsigned long nr = 1UL << kmho_extent_order(ext);
 	struct page *page = kmho_extent_page(ext);
@@ -275,17 +283,9 @@ static unsigned long kmho_choose(unsigned long base, unsigned long len,
 	return huge ? addr : get_unmapped_area(NULL, 0, len, 0, flags);
 }
 
-/* Map what a range holds, empty for now. */
-static int kmho_map_area(struct kmho_target *t, const struct kmho_area_ser *area)
+static unsigned long kmho_area_prot(const struct kmho_area_ser *area)
 {
-	unsigned long start = max_t(unsigned long, area->start, t->base);
-	unsigned long end = min_t(unsigned long, area->end, t->end);
-	unsigned long flags = MAP_PRIVATE | MAP_ANONYMOUS |
-			      MAP_FIXED_NOREPLACE;
-	vma_flags_t vma_flags = EMPTY_VMA_FLAGS;
-	unsigned long addr, populate, prot = 0;
-	struct file *file = NULL;
-	int err;
+	unsigned long prot = 0;
 
 	if (area->flags & KMHO_AREA_READ)
 		prot |= PROT_READ;
@@ -293,6 +293,22 @@ static int kmho_map_area(struct kmho_target *t, const struct kmho_area_ser *area
 		prot |= PROT_WRITE;
 	if (area->flags & KMHO_AREA_EXEC)
 		prot |= PROT_EXEC;
+	return prot;
+}
+
+/* Map what a range holds, private memory empty for now. */
+static int kmho_map_area(struct kmho_installer *in, struct kmho_target *t,
+			 const struct kmho_area_ser *area)
+{
+	unsigned long start = max_t(unsigned long, area->start, t->base);
+	unsigned long end = min_t(unsigned long, area->end, t->end);
+	unsigned long flags = MAP_FIXED_NOREPLACE;
+	unsigned long prot = kmho_area_prot(area);
+	vma_flags_t vma_flags = EMPTY_VMA_FLAGS;
+	unsigned long addr, populate, index = 0;
+	struct file *file = NULL;
+	int err = 0;
+
 	if (area->flags & KMHO_AREA_NORESERVE)
 		flags |= MAP_NORESERVE;
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE
@@ -308,19 +324,29 @@ static int kmho_map_area(struct kmho_target *t, const struct kmho_area_ser *area
 	if (area->flags & KMHO_AREA_WIPEONFORK)
 		vma_flags_set(&vma_flags, VMA_WIPEONFORK_BIT);
 
-	if (area->kind == KMHO_KIND_HUGETLB) {
+	switch (area->kind) {
+	case KMHO_KIND_SHMEM:
+		/* kmho_open_target() has opened it. */
+		file = get_file(xa_load(&in->files, start >> PAGE_SHIFT));
+		index = area->index + ((start - area->start) >> PAGE_SHIFT);
+		flags |= MAP_SHARED;
+		break;
+	case KMHO_KIND_HUGETLB:
 		file = kmho_hugetlb_file(end - start, kmho_area_order(area));
 		if (IS_ERR(file))
 			return PTR_ERR(file);
 		/* A reservation would count what comes with the record. */
 		flags |= MAP_NORESERVE;
+		fallthrough;
+	default:
+		flags |= MAP_PRIVATE | MAP_ANONYMOUS;
+		err = security_mmap_file(file, prot, flags);
 	}
-
-	err = security_mmap_file(file, prot, flags);
 	if (err)
 		goto out_put;
+
 	addr = do_mmap(file, t->addr + (start - t->base), end - start, prot,
-		       flags, vma_flags, 0, &populate, NULL);
+		       flags, vma_flags, index, &populate, NULL);
 	if (IS_ERR_VALUE(addr))
 		err = addr;
 out_put:
@@ -333,9 +359,18 @@ out_put:
 	return 0;
 }
 
+static struct kmho_pos kmho_area_seek(const struct kmho_table *areas,
+				      unsigned long addr)
+{
+	struct kmho_pos pos = kmho_table_seek(areas, addr);
+	struct kmho_pos before = pos;
+	struct kmho_area_ser *area = kmho_table_before(areas, &before);
+
+	return area && area->end > addr ? before : pos;
+}
+
 #define for_each_kmho_target_area(in, t, pos, area)			\
-	for ((pos) = kmho_table_seek(&(in)->rec->areas, (t)->base),	\
-	     kmho_table_before(&(in)->rec->areas, &(pos));		\
+	for ((pos) = kmho_area_seek(&(in)->rec->areas, (t)->base);	\
 	     ((area) = kmho_table_at(&(in)->rec->areas, &(pos))) &&	\
 	     (area)->start < (t)->end; (pos).slot++)
 
@@ -354,7 +389,7 @@ static int kmho_check_huge(struct kmho_installer *in,
 		unsigned int order = kmho_area_order(area);
 		unsigned long size = PAGE_SIZE << order;
 
-		if (area->end <= t->base || area->kind != KMHO_KIND_HUGETLB)
+		if (area->kind != KMHO_KIND_HUGETLB)
 			continue;
 		if (!kmho_hugetlb_has_order(order))
 			return -EOPNOTSUPP;
@@ -388,17 +423,52 @@ static int kmho_map_target(struct kmho_installer *in, struct kmho_target *t)
 	err = kmho_check_target(in->mm, t->addr, t->addr + len, &mapped);
 	if (err)
 		return err;
-	if (mapped)
-		return huge ? -EEXIST : 0;
+	if (huge && mapped)
+		return -EEXIST;
 	if (huge && !IS_ALIGNED(t->addr - t->base, huge))
 		return -EINVAL;
 
 	for_each_kmho_target_area(in, t, pos, area) {
-		if (area->end <= t->base)
-			continue;
-		err = kmho_map_area(t, area);
+		/* What is shared cannot go into a private mapping. */
+		if (mapped && area->kind == KMHO_KIND_SHMEM)
+			return -EEXIST;
+		if (!mapped)
+			err = kmho_map_area(in, t, area);
 		if (err)
 			return err;
+	}
+
+	return 0;
+}
+
+/* Open what is shared of a range, while no lock of an address space is held. */
+static int kmho_open_target(struct kmho_installer *in,
+			    const struct kmho_target *t)
+{
+	struct kmho_area_ser *area;
+	struct kmho_pos pos;
+	struct file *file;
+	int err;
+
+	for_each_kmho_target_area(in, t, pos, area) {
+		unsigned long start = max_t(unsigned long, area->start,
+					    t->base);
+
+		if (area->kind != KMHO_KIND_SHMEM)
+			continue;
+		file = kmho_shmem_open(in->rec, area);
+		if (IS_ERR(file))
+			return PTR_ERR(file);
+		err = security_mmap_file(file, kmho_area_prot(area),
+					 MAP_SHARED);
+		if (!err)
+			err = xa_err(xa_store(&in->files, start >> PAGE_SHIFT,
+					      file, GFP_KERNEL));
+		if (err) {
+			fput(file);
+			return err;
+		}
+		cond_resched();
 	}
 
 	return 0;
@@ -595,6 +665,40 @@ static bool kmho_fits(struct kmho_installer *in, unsigned long addr,
 	return !pmd || pmd_none(pmdp_get_lockless(pmd));
 }
 
+/**
+ * kmho_extent_form - get the folios of an extent back
+ * @ext:	extent that is not pinned; has a reference a folio afterwards
+ *
+ * Return: 0, or -EIO if KHO does not have the pages.
+ */
+int kmho_extent_form(struct kmho_extent_ser *ext)
+{
+	unsigned int order = kmho_extent_order(ext);
+	struct page *page = kmho_extent_page(ext);
+	unsigned long left, i, nr = 1UL << order;
+	int err;
+
+	if (ext->what & KMHO_EXTENT_FORMED)
+		return 0;
+	err = kmho_extent_restore(ext);
+	if (err)
+		return err;
+
+	if (kmho_extent_is_hugetlb(ext)) {
+		kmho_hugetlb_adopt(ext);
+		order = 0;
+	}
+	for (left = kmho_extent_nr(ext); order && left; left -= nr, page += nr) {
+		for (i = 1; i < nr; i++)
+			set_page_count(page + i, 0);
+		prep_compound_page(page, order);
+		page_rmappable_folio(page);
+	}
+	ext->what &= ~KMHO_EXTENT_LOCAL;
+	ext->what |= KMHO_EXTENT_FORMED;
+	return 0;
+}
+
 /*
  * Get an extent into the state in which its pages can be mapped at @addr:
  * one reference a folio, of the order that the extent names.
@@ -605,7 +709,6 @@ static int kmho_ready_extent(struct kmho_installer *in,
 			     struct kmho_extent_ser *ext, unsigned long addr)
 {
 	unsigned int order = kmho_extent_order(ext);
-	struct page *page = kmho_extent_page(ext);
 	bool hugetlb = kmho_extent_is_hugetlb(ext);
 	unsigned long left, nr = 1UL << order;
 	bool fits = true;
@@ -634,25 +737,9 @@ static int kmho_ready_extent(struct kmho_installer *in,
 	if (err)
 		return err;
 
-	if (!fits) {
+	if (!fits)
 		kmho_extent_set_order(ext, 0);
-		order = 0;
-	}
-	if (hugetlb) {
-		kmho_hugetlb_adopt(ext);
-	} else if (order) {
-		for (left = kmho_extent_nr(ext); left; left -= nr, page += nr) {
-			unsigned long i;
-
-			for (i = 1; i < nr; i++)
-				set_page_count(page + i, 0);
-			prep_compound_page(page, order);
-			page_rmappable_folio(page);
-		}
-	}
-	ext->what &= ~KMHO_EXTENT_LOCAL;
-	ext->what |= KMHO_EXTENT_FORMED;
-	return 0;
+	return kmho_extent_form(ext);
 
 copy:
 	err = kmho_copy_extent(in->rec, ext);
@@ -998,6 +1085,7 @@ static void kmho_commit(struct kmho_installer *in)
 		kmho_table_remove(&rec->extents, kmho_where(t->base),
 				  kmho_where(t->end));
 		kmho_table_remove(&rec->areas, t->base, t->end);
+		kmho_claims_drop(rec, t->base, t->end);
 	}
 }
 
@@ -1048,6 +1136,8 @@ static int kmho_install_locked(struct kmho_installer *in,
 	for_each_kmho_target(in, t) {
 		err = kmho_cut_area(rec, t->base) ?:
 		      kmho_cut_area(rec, t->end) ?:
+		      kmho_claims_cut(rec, t->base) ?:
+		      kmho_claims_cut(rec, t->end) ?:
 		      kmho_cut_extent(rec, t->base) ?:
 		      kmho_cut_extent(rec, t->end);
 		if (err)
@@ -1123,8 +1213,9 @@ int kmho_install(struct kmho_record *rec, struct kmho_range_takeover *ranges,
 		.nr = nr,
 		.keep = keep,
 	};
+	struct file *file;
 	unsigned long i;
-	int err;
+	int err = 0;
 
 	for (i = 0; i < nr; i++)
 		if (!kmho_in_areas(rec, ranges[i].base,
@@ -1144,15 +1235,23 @@ int kmho_install(struct kmho_record *rec, struct kmho_range_takeover *ranges,
 		};
 	sort(in.targets, nr, sizeof(*in.targets), kmho_cmp_target, NULL);
 
+	xa_init(&in.files);
+	for (i = 0; !err && i < nr; i++)
+		err = kmho_open_target(&in, &in.targets[i]);
+
 	/* Pages on their way to the LRU lists look as if somebody had them. */
 	if (!rec->incoming)
 		lru_add_drain_all();
 
-	err = mmap_write_lock_killable(in.mm);
+	if (!err)
+		err = mmap_write_lock_killable(in.mm);
 	if (!err) {
 		err = kmho_install_locked(&in, uranges);
 		mmap_write_unlock(in.mm);
 	}
+	xa_for_each(&in.files, i, file)
+		fput(file);
+	xa_destroy(&in.files);
 	kvfree(in.deposit);
 	kvfree(in.targets);
 	return err;

@@ -101,7 +101,10 @@ void kmho_table_remove(struct kmho_table *table, u64 start, u64 end);
 static inline bool kmho_areas_alike(const struct kmho_area_ser *a,
 				    const struct kmho_area_ser *b)
 {
-	return a->kind == b->kind && a->flags == b->flags;
+	u64 index = a->index + ((b->start - a->start) >> PAGE_SHIFT);
+
+	return a->kind == b->kind && a->flags == b->flags &&
+	       a->object == b->object && (!a->object || b->index == index);
 }
 
 /* Order of the huge pages of an area of hugetlb; 0 for others */
@@ -190,6 +193,8 @@ void kmho_extents_unpreserve(const struct kmho_extent_ser *ext,
 int kmho_extent_restore(struct kmho_extent_ser *ext);
 void kmho_extent_unpin(const struct kmho_extent_ser *ext);
 void kmho_extent_release(struct kmho_extent_ser *ext);
+int kmho_extent_form(struct kmho_extent_ser *ext);
+void kmho_extent_pin(struct kmho_extent_ser *ext, bool put);
 
 /* Records (record.c) */
 
@@ -255,6 +260,7 @@ struct kmho_mm {
  *		made
  * @extents:	&struct kmho_extent_ser; of a live record without what @dirty
  *		tells of
+ * @claims:	&struct kmho_claim by address: its shared memory
  * @nr_pages:	pages in @extents
  * @nr_migrated: pages moved out of scratch areas for it
  */
@@ -277,6 +283,7 @@ struct kmho_record {
 	struct list_head ranges;
 	struct kmho_table areas;
 	struct kmho_table extents;
+	struct maple_tree claims;
 	u64 nr_pages;
 	u64 nr_migrated;
 };
@@ -310,6 +317,7 @@ struct kmho_record *kmho_record_next(struct kmho_record *rec);
 void kmho_record_put(struct kmho_record *rec);
 void kmho_record_discard(struct kmho_record *rec);
 int kmho_record_chown(struct kmho_record *rec, kuid_t uid);
+int kmho_charge(struct user_struct *user, long nr_pages, bool enforce);
 int kmho_account(struct kmho_record *rec, long nr_pages, bool enforce);
 unsigned long kmho_record_changed(struct kmho_record *rec);
 int kmho_sync_user(kuid_t uid);
@@ -319,6 +327,8 @@ int kmho_follow(struct kmho_record *rec, unsigned long start,
 		unsigned long end, unsigned long base);
 void kmho_unfollow(struct kmho_record *rec);
 void kmho_detach_mm(struct kmho_record *rec);
+bool kmho_must_wait(void);
+void kmho_wait_unsealed(void);
 
 /* Address space to extents (collect.c) */
 int kmho_check_vmas(struct mm_struct *mm, unsigned long start,
@@ -394,18 +404,47 @@ static inline void kmho_hugetlb_install(struct mm_struct *mm,
 					unsigned long addr) { }
 #endif
 
+/* Shared memory (shmem.c) */
+bool kmho_vma_is_shmem(const struct vm_area_struct *vma);
+int kmho_claims_add(struct kmho_record *rec, struct mm_struct *mm);
+int kmho_claims_collect(struct kmho_record *rec);
+int kmho_claims_sync(struct kmho_record *rec);
+int kmho_claims_cut(struct kmho_record *rec, unsigned long addr);
+void kmho_claims_drop(struct kmho_record *rec, unsigned long start,
+		      unsigned long end);
+void kmho_claims_chown(struct kmho_record *rec, struct user_struct *user);
+unsigned long kmho_claims_changed(struct kmho_record *rec);
+void kmho_claims_describe(struct kmho_record *rec,
+			  struct kmho_record_info *info);
+void kmho_claims_area(struct kmho_record *rec, unsigned long start,
+		      struct kmho_area_ser *area);
+bool kmho_claims_flip(struct kmho_record *rec);
+int kmho_claims_read(struct kmho_record *rec);
+struct file *kmho_shmem_open(struct kmho_record *rec,
+			     const struct kmho_area_ser *area);
+int kmho_objects_seal(void);
+void kmho_objects_unseal(void);
+int kmho_objects_write(struct kmho_table *table);
+void kmho_objects_read(const struct kmho_table *table);
+void kmho_objects_settle(void);
+
 /* Parting a record from its process (freeze.c) */
 int kmho_freeze(struct kmho_record *rec);
 
 /* What crosses the kexec (serial.c) */
 int kmho_serialize(void);
 void kmho_unserialize(void);
+u64 kmho_table_phys(const struct kmho_table *table);
+bool kmho_extent_is_sane(const struct kmho_extent_ser *ext);
+int kmho_preserve_again(struct kmho_table *extents);
 
 #if IS_ENABLED(CONFIG_KUNIT)
 u32 kmho_root_crc(struct kmho_root_ser root);
 u32 kmho_record_crc(struct kmho_record_ser ser);
 int kmho_check_areas(const struct kmho_table *areas);
-bool kmho_extent_is_sane(const struct kmho_extent_ser *ext);
+u32 kmho_object_crc(const struct kmho_object_ser *ser);
+bool kmho_object_is_sane(const struct kmho_object_ser *ser);
+int kmho_check_object_extents(struct kmho_table *extents, u64 nr_pages);
 int kmho_check_extents(struct kmho_table *extents,
 		       const struct kmho_table *areas, u64 nr_pages);
 int kmho_root_check(const struct kmho_root_ser *root, size_t size);

@@ -1018,9 +1018,10 @@ static void extent_layout_is_the_abi(struct kunit *test)
 	struct kmho_extent_ser ext;
 
 	KUNIT_EXPECT_EQ(test, sizeof(struct kmho_page_ser), 16);
-	KUNIT_EXPECT_EQ(test, sizeof(struct kmho_root_ser), 40);
+	KUNIT_EXPECT_EQ(test, sizeof(struct kmho_root_ser), 56);
 	KUNIT_EXPECT_EQ(test, sizeof(struct kmho_record_ser), 64);
-	KUNIT_EXPECT_EQ(test, sizeof(struct kmho_area_ser), 24);
+	KUNIT_EXPECT_EQ(test, sizeof(struct kmho_area_ser), 40);
+	KUNIT_EXPECT_EQ(test, sizeof(struct kmho_object_ser), 328);
 	KUNIT_EXPECT_EQ(test, sizeof(struct kmho_extent_ser), 16);
 
 	ext = kmho_extent_make(0x123456789abc, 0xfedcba98765, 0x10, 9,
@@ -1196,6 +1197,14 @@ static void __init serial_areas_that_cannot_be(struct kunit *test)
 	one.flags |= KMHO_AREA_FLAGS + 1;
 	KUNIT_EXPECT_EQ(test, check_areas(test, &one, 1), -EINVAL);
 
+	/* Private memory lies in no object. */
+	one = AREA(5, 6);
+	one.object = 1;
+	KUNIT_EXPECT_EQ(test, check_areas(test, &one, 1), -EINVAL);
+	one = AREA(5, 6);
+	one.index = 1;
+	KUNIT_EXPECT_EQ(test, check_areas(test, &one, 1), -EINVAL);
+
 	/* They overlap, or lie the wrong way round. */
 	two[1] = AREA(19, 30);
 	KUNIT_EXPECT_EQ(test, check_areas(test, two, 2), -EINVAL);
@@ -1205,6 +1214,84 @@ static void __init serial_areas_that_cannot_be(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, check_areas(test, two, 2), -EINVAL);
 	two[1] = AREA(5, 10);
 	KUNIT_EXPECT_EQ(test, check_areas(test, two, 2), -EINVAL);
+}
+
+static void __init serial_areas_of_objects(struct kunit *test)
+{
+	struct kmho_area_ser area = AREA(5, 15);
+
+	area.kind = KMHO_KIND_SHMEM;
+	KUNIT_EXPECT_EQ(test, check_areas(test, &area, 1), -EINVAL);
+	area.object = U64_MAX;
+	KUNIT_EXPECT_EQ(test, check_areas(test, &area, 1), 0);
+	area.index = KMHO_INDEX_MAX - 10;
+	KUNIT_EXPECT_EQ(test, check_areas(test, &area, 1), 0);
+	area.index++;
+	KUNIT_EXPECT_EQ(test, check_areas(test, &area, 1), -EINVAL);
+	area.index = U64_MAX;
+	KUNIT_EXPECT_EQ(test, check_areas(test, &area, 1), -EINVAL);
+}
+
+static struct kmho_object_ser __init good_object(void)
+{
+	return (struct kmho_object_ser) {
+		.id = 7,
+		.flags = KMHO_OBJECT_FLAGS,
+		.size = 0x123456,
+		.uid = 1000,
+		.gid = 1001,
+		.mode = 0640,
+		.seals = 2,
+		.nr_extents = 2,
+		.extents = 0x456000,
+		.nr_pages = 513,
+		.name = "memfd:kmho",
+	};
+}
+
+static void __init serial_object_crc_finds_each_bit(struct kunit *test)
+{
+	struct kmho_object_ser ser = good_object();
+	unsigned long bit, missed = 0;
+	u8 *bytes = (u8 *)&ser;
+
+	ser.crc = kmho_object_crc(&ser);
+	for (bit = 0; bit < BITS_PER_BYTE * sizeof(ser); bit++) {
+		bytes[bit / 8] ^= BIT(bit % 8);
+		if (ser.crc == kmho_object_crc(&ser))
+			missed++;
+		bytes[bit / 8] ^= BIT(bit % 8);
+	}
+	KUNIT_EXPECT_EQ(test, missed, 0);
+}
+
+#define EXPECT_INSANE(test, field, value) do {				\
+	struct kmho_object_ser ser = good_object();			\
+									\
+	ser.field = value;						\
+	KUNIT_EXPECT_FALSE(test, kmho_object_is_sane(&ser));		\
+} while (0)
+
+static void __init serial_objects_that_cannot_be(struct kunit *test)
+{
+	struct kmho_object_ser good = good_object();
+
+	KUNIT_EXPECT_TRUE(test, kmho_object_is_sane(&good));
+	good.size = MAX_LFS_FILESIZE;
+	memset(good.name, 'k', KMHO_OBJECT_NAME_MAX - 1);
+	KUNIT_EXPECT_TRUE(test, kmho_object_is_sane(&good));
+
+	EXPECT_INSANE(test, id, 0);
+	EXPECT_INSANE(test, id, U64_MAX);
+	EXPECT_INSANE(test, flags, KMHO_OBJECT_FLAGS + 1);
+	EXPECT_INSANE(test, size, (u64)MAX_LFS_FILESIZE + 1);
+	EXPECT_INSANE(test, size, U64_MAX);
+	EXPECT_INSANE(test, uid, U32_MAX);
+	EXPECT_INSANE(test, gid, U32_MAX);
+	EXPECT_INSANE(test, mode, 0100640);
+	EXPECT_INSANE(test, seals, BIT(31));
+	EXPECT_INSANE(test, name[0], 0);
+	EXPECT_INSANE(test, name[KMHO_OBJECT_NAME_MAX - 1], 'k');
 }
 
 /* A page frame number that exists, as do the PTRS_PER_PTE from it on */
@@ -1507,12 +1594,83 @@ static void __init serial_extents_lose_local_flags(struct kunit *test)
 	}
 }
 
+/* What is shared has its pages in an object, and not in the record as well. */
+static void __init serial_extents_in_shared_areas(struct kunit *test)
+{
+	struct kmho_area_ser areas[] = {
+		AREA(10, 20), AREA(20, 30), AREA(30, 40),
+	};
+	u64 pfn = some_pfn(test);
+	struct kmho_extent_ser ext;
+
+	areas[1].kind = KMHO_KIND_SHMEM;
+	areas[1].object = 1;
+	ext = kmho_extent_make(10, pfn, 10, 0, 0);
+	KUNIT_EXPECT_EQ(test, check_extents(test, areas, 3, &ext, 1, 10), 0);
+	ext = kmho_extent_make(20, pfn, 1, 0, 0);
+	KUNIT_EXPECT_EQ(test, check_extents(test, areas, 3, &ext, 1, 1),
+			-EINVAL);
+	ext = kmho_extent_make(19, pfn, 2, 0, 0);
+	KUNIT_EXPECT_EQ(test, check_extents(test, areas, 3, &ext, 1, 2),
+			-EINVAL);
+	ext = kmho_extent_make(30, pfn, 10, 0, 0);
+	KUNIT_EXPECT_EQ(test, check_extents(test, areas, 3, &ext, 1, 10), 0);
+}
+
+/* Check the extents of an object. */
+static int __init check_object(struct kunit *test,
+			       const struct kmho_extent_ser *exts,
+			       unsigned int nr, u64 nr_pages)
+{
+	struct kmho_table *table = extent_table(test);
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		KUNIT_ASSERT_EQ(test, kmho_table_append(table, &exts[i]), 0);
+
+	return kmho_check_object_extents(table, nr_pages);
+}
+
+static void __init serial_extents_of_objects(struct kunit *test)
+{
+	u64 pfn = some_pfn(test);
+	struct kmho_extent_ser two[2] = {
+		kmho_extent_make(8, pfn, 8, 2, KMHO_EXTENT_PINNED),
+		kmho_extent_make(KMHO_INDEX_MAX - 1, pfn + 10, 1, 0, 0),
+	};
+
+	KUNIT_EXPECT_EQ(test, check_object(test, NULL, 0, 0), 0);
+	KUNIT_EXPECT_EQ(test, check_object(test, NULL, 0, 1), -EINVAL);
+	KUNIT_EXPECT_EQ(test, check_object(test, two, 2, 9), 0);
+	KUNIT_EXPECT_EQ(test, check_object(test, two, 2, 8), -EINVAL);
+	KUNIT_EXPECT_EQ(test, check_object(test, two, 2, 10), -EINVAL);
+
+	/* They overlap. */
+	two[1] = kmho_extent_make(15, pfn + 10, 1, 0, 0);
+	KUNIT_EXPECT_EQ(test, check_object(test, two, 2, 9), -EINVAL);
+	/* It lies beyond what a file can have. */
+	two[1] = kmho_extent_make(KMHO_INDEX_MAX, pfn + 10, 1, 0, 0);
+	KUNIT_EXPECT_EQ(test, check_object(test, two, 2, 9), -EINVAL);
+	/* There is no such memory. */
+	two[1] = kmho_extent_make(16, PFN_MAX, 1, 0, 0);
+	KUNIT_EXPECT_EQ(test, check_object(test, two, 2, 9), -EINVAL);
+	/* A folio lies in a file where its order lets it. */
+	two[0] = kmho_extent_make(6, pfn, 8, 2, 0);
+	KUNIT_EXPECT_EQ(test, check_object(test, two, 1, 8), -EINVAL);
+	/* A flag of a format that this kernel does not know */
+	two[0] = kmho_extent_make(8, pfn, 8, 2, KMHO_EXTENT_LOCAL + 1);
+	KUNIT_EXPECT_EQ(test, check_object(test, two, 1, 8), -EINVAL);
+}
+
 static struct kunit_case __refdata kmho_serial_cases[] = {
 	KUNIT_CASE(serial_record_crc_finds_each_bit),
 	KUNIT_CASE(serial_root_crc_finds_each_bit),
 	KUNIT_CASE(serial_root_of_another_kernel),
 	KUNIT_CASE(serial_areas_that_are_sound),
 	KUNIT_CASE(serial_areas_that_cannot_be),
+	KUNIT_CASE(serial_areas_of_objects),
+	KUNIT_CASE(serial_object_crc_finds_each_bit),
+	KUNIT_CASE(serial_objects_that_cannot_be),
 	KUNIT_CASE(serial_extents_that_are_sane),
 	KUNIT_CASE(serial_extents_that_are_not),
 	KUNIT_CASE(serial_extents_in_areas),
@@ -1521,6 +1679,8 @@ static struct kunit_case __refdata kmho_serial_cases[] = {
 	KUNIT_CASE(serial_extents_of_huge_pages),
 	KUNIT_CASE(serial_extents_out_of_order),
 	KUNIT_CASE(serial_extents_lose_local_flags),
+	KUNIT_CASE(serial_extents_in_shared_areas),
+	KUNIT_CASE(serial_extents_of_objects),
 	{}
 };
 

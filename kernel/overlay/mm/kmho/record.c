@@ -85,6 +85,7 @@ struct kmho_record *kmho_record_alloc(kuid_t uid, u64 key)
 	INIT_LIST_HEAD(&rec->ranges);
 	kmho_table_init(&rec->areas, sizeof(struct kmho_area_ser));
 	kmho_table_init(&rec->extents, sizeof(struct kmho_extent_ser));
+	mt_init(&rec->claims);
 	return rec;
 }
 
@@ -96,6 +97,7 @@ static void kmho_record_free(struct kref *ref)
 		list_del(&rec->list);
 	kmho_table_destroy(&rec->areas);
 	kmho_table_destroy(&rec->extents);
+	mtree_destroy(&rec->claims);
 	free_uid(rec->user);
 	kfree(rec);
 }
@@ -212,6 +214,7 @@ int kmho_record_chown(struct kmho_record *rec, kuid_t uid)
 
 	atomic_long_sub(rec->nr_pages, &rec->user->locked_vm);
 	atomic_long_add(rec->nr_pages, &user->locked_vm);
+	kmho_claims_chown(rec, user);
 	free_uid(rec->user);
 	rec->user = user;
 	return 0;
@@ -219,6 +222,28 @@ int kmho_record_chown(struct kmho_record *rec, kuid_t uid)
 err_free:
 	free_uid(user);
 	return -EEXIST;
+}
+
+/**
+ * kmho_charge - count pages against a user
+ * @user:	user
+ * @nr_pages:	by how many the count grows; may be negative
+ * @enforce:	refuse to go over RLIMIT_MEMLOCK
+ *
+ * Return: 0, or -EAGAIN over the limit.
+ */
+int kmho_charge(struct user_struct *user, long nr_pages, bool enforce)
+{
+	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
+	unsigned long locked;
+
+	locked = atomic_long_add_return(nr_pages, &user->locked_vm);
+	if (enforce && locked > limit) {
+		atomic_long_sub(nr_pages, &user->locked_vm);
+		return -EAGAIN;
+	}
+
+	return 0;
 }
 
 /**
@@ -231,17 +256,11 @@ err_free:
  */
 int kmho_account(struct kmho_record *rec, long nr_pages, bool enforce)
 {
-	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
-	unsigned long locked;
+	int err = kmho_charge(rec->user, nr_pages, enforce);
 
-	locked = atomic_long_add_return(nr_pages, &rec->user->locked_vm);
-	if (enforce && locked > limit) {
-		atomic_long_sub(nr_pages, &rec->user->locked_vm);
-		return -EAGAIN;
-	}
-
-	rec->nr_pages += nr_pages;
-	return 0;
+	if (!err)
+		rec->nr_pages += nr_pages;
+	return err;
 }
 
 /**
@@ -259,6 +278,7 @@ void kmho_record_discard(struct kmho_record *rec)
 		cond_resched();
 	}
 	kmho_account(rec, -rec->nr_pages, false);
+	kmho_claims_drop(rec, 0, ULONG_MAX);
 	kmho_table_destroy(&rec->extents);
 	kmho_table_destroy(&rec->areas);
 }
@@ -272,7 +292,7 @@ void kmho_record_discard(struct kmho_record *rec)
 unsigned long kmho_record_changed(struct kmho_record *rec)
 {
 	struct kmho_range *range;
-	unsigned long nr = 0;
+	unsigned long nr = kmho_claims_changed(rec);
 
 	list_for_each_entry(range, &rec->ranges, node)
 		nr += bitmap_weight(range->dirty, kmho_range_nr_blocks(range));
@@ -426,6 +446,31 @@ static bool kmho_fault_may_change(unsigned int flags)
 	       !transparent_hugepage_use_zero_page();
 }
 
+/**
+ * kmho_must_wait - does what would change sealed memory wait?
+ *
+ * Return: false for the task that seals.
+ */
+bool kmho_must_wait(void)
+{
+	return current != READ_ONCE(kmho_sealer);
+}
+
+/**
+ * kmho_wait_unsealed - wait until a kexec did not happen
+ *
+ * May return early.
+ */
+void kmho_wait_unsealed(void)
+{
+	DEFINE_WAIT(wait);
+
+	prepare_to_wait(&kmho_unsealed, &wait, TASK_UNINTERRUPTIBLE);
+	if (READ_ONCE(kmho_sealer))
+		schedule();
+	finish_wait(&kmho_unsealed, &wait);
+}
+
 void __kmho_fault(struct vm_area_struct *vma, unsigned long address,
 		  unsigned int flags)
 {
@@ -437,7 +482,8 @@ void __kmho_fault(struct vm_area_struct *vma, unsigned long address,
 	struct kmho_range *range;
 	bool sealed;
 
-	if (!kmho_fault_may_change(flags))
+	/* Where memory is shared, what changes is noted in the object. */
+	if (!kmho_fault_may_change(flags) || kmho_vma_is_shmem(vma))
 		return;
 
 again:
@@ -455,13 +501,8 @@ again:
 		}
 	}
 
-	if (unlikely(sealed) && current != kmho_sealer) {
-		DEFINE_WAIT(wait);
-
-		prepare_to_wait(&kmho_unsealed, &wait, TASK_UNINTERRUPTIBLE);
-		if (READ_ONCE(kmho_sealer))
-			schedule();
-		finish_wait(&kmho_unsealed, &wait);
+	if (unlikely(sealed) && kmho_must_wait()) {
+		kmho_wait_unsealed();
 		goto again;
 	}
 }
@@ -593,7 +634,8 @@ int kmho_sync_user(kuid_t uid)
 
 		err = mutex_lock_killable(&rec->lock);
 		if (!err) {
-			if (rec->mm && kmho_record_changed(rec)) {
+			err = kmho_claims_sync(rec);
+			if (!err && rec->mm && kmho_record_changed(rec)) {
 				err = mmap_write_lock_killable(rec->mm);
 				if (!err) {
 					err = kmho_sync(rec, false);
@@ -702,7 +744,13 @@ int kmho_seal(void)
 		}
 	}
 
-	err = kmho_serialize();
+	/*
+	 * After the address spaces: who waits to change an object may hold an
+	 * mmap lock.
+	 */
+	err = kmho_objects_seal();
+	if (!err)
+		err = kmho_serialize();
 	if (err)
 		goto err_unseal;
 	return 0;
@@ -729,6 +777,7 @@ void kmho_unseal(void)
 	kmho_unserialize();
 	while ((rec = kmho_record_next(rec)))
 		WRITE_ONCE(rec->sealed, false);
+	kmho_objects_unseal();
 	WRITE_ONCE(kmho_sealer, NULL);
 	wake_up_all(&kmho_unsealed);
 	up_write(&kmho_sem);

@@ -16,9 +16,10 @@
 
 #include "internal.h"
 
-/* The blob that KHO's root points to, and the records it leads to */
+/* The blob that KHO's root points to, and what it leads to */
 static struct kmho_root_ser *kmho_root;
 static struct kmho_table kmho_records;
+static struct kmho_table kmho_objects;
 
 VISIBLE_IF_KUNIT u32 kmho_root_crc(struct kmho_root_ser root)
 {
@@ -32,7 +33,13 @@ VISIBLE_IF_KUNIT u32 kmho_record_crc(struct kmho_record_ser ser)
 	return crc32c(~0, &ser, sizeof(ser));
 }
 
-static u64 kmho_table_phys(const struct kmho_table *table)
+/**
+ * kmho_table_phys - where a table starts
+ * @table:	the table
+ *
+ * Return: physical address of its first page; 0: it is empty.
+ */
+u64 kmho_table_phys(const struct kmho_table *table)
 {
 	return table->nr_pages ? virt_to_phys(table->pages[0]) : 0;
 }
@@ -44,6 +51,8 @@ static void kmho_root_write(void)
 		.page_shift = PAGE_SHIFT,
 		.nr_records = kmho_records.nr_entries,
 		.records = kmho_table_phys(&kmho_records),
+		.nr_objects = kmho_objects.nr_entries,
+		.objects = kmho_table_phys(&kmho_objects),
 	};
 	kmho_root->crc = kmho_root_crc(*kmho_root);
 }
@@ -82,6 +91,7 @@ int kmho_serialize(void)
 	int err;
 
 	kmho_table_init(&kmho_records, sizeof(struct kmho_record_ser));
+	kmho_table_init(&kmho_objects, sizeof(struct kmho_object_ser));
 	while ((rec = kmho_record_next(rec))) {
 		err = kmho_record_write(rec);
 		if (err) {
@@ -90,7 +100,12 @@ int kmho_serialize(void)
 		}
 	}
 
+	err = kmho_objects_write(&kmho_objects);
+	if (err)
+		return err;
+
 	kmho_table_seal(&kmho_records, true);
+	kmho_table_seal(&kmho_objects, true);
 	kmho_root_write();
 	return 0;
 }
@@ -101,16 +116,24 @@ int kmho_serialize(void)
 void kmho_unserialize(void)
 {
 	kmho_table_destroy(&kmho_records);
+	kmho_table_destroy(&kmho_objects);
 	kmho_root_write();
 }
 
+/* Does an area say what its kind of memory has to? */
 static bool __init kmho_area_is_sane(const struct kmho_area_ser *area)
 {
+	u64 nr = (area->end - area->start) >> PAGE_SHIFT;
 	unsigned int order = kmho_area_order(area);
+	bool is_shmem = area->kind == KMHO_KIND_SHMEM;
 	u32 flags = area->flags;
 
 	switch (area->kind) {
 	case KMHO_KIND_ANON:
+		break;
+	case KMHO_KIND_SHMEM:
+		if (!area->object || area->index > KMHO_INDEX_MAX - nr)
+			return false;
 		break;
 	case KMHO_KIND_HUGETLB:
 		if (!order || order > PUD_SHIFT - PAGE_SHIFT)
@@ -122,6 +145,7 @@ static bool __init kmho_area_is_sane(const struct kmho_area_ser *area)
 	}
 
 	return !(flags & ~KMHO_AREA_FLAGS) &&
+	       (is_shmem || (!area->object && !area->index)) &&
 	       IS_ALIGNED(area->start | area->end, PAGE_SIZE << order);
 }
 
@@ -142,8 +166,13 @@ VISIBLE_IF_KUNIT int __init kmho_check_areas(const struct kmho_table *areas)
 	return 0;
 }
 
-VISIBLE_IF_KUNIT bool __init
-kmho_extent_is_sane(const struct kmho_extent_ser *ext)
+/**
+ * kmho_extent_is_sane - check an extent by itself
+ * @ext:	extent that the last kernel left
+ *
+ * Return: true if it is aligned, within a block and of memory that exists.
+ */
+bool __init kmho_extent_is_sane(const struct kmho_extent_ser *ext)
 {
 	unsigned int order = kmho_extent_order(ext);
 	unsigned long nr = kmho_extent_nr(ext);
@@ -223,7 +252,13 @@ VISIBLE_IF_KUNIT int __init kmho_check_extents(struct kmho_table *extents,
 	return nr == nr_pages ? 0 : -EINVAL;
 }
 
-static int __init kmho_preserve_again(struct kmho_table *extents)
+/**
+ * kmho_preserve_again - have KHO keep what it has brought for the next kexec
+ * @extents:	extents, checked
+ *
+ * Return: 0; on failure a negative errno, and none of them is preserved.
+ */
+int __init kmho_preserve_again(struct kmho_table *extents)
 {
 	struct kmho_extent_ser *ext;
 	struct kmho_pos pos, undo;
@@ -274,7 +309,12 @@ static int __init kmho_record_read(const struct kmho_record_ser *ser)
 		err = kmho_check_extents(&rec->extents, &rec->areas,
 					 ser->nr_pages);
 	if (!err)
+		err = kmho_claims_read(rec);
+	if (!err) {
 		err = kmho_preserve_again(&rec->extents);
+		if (err)
+			kmho_claims_drop(rec, 0, ULONG_MAX);
+	}
 	if (!err) {
 		err = kmho_record_publish(rec);
 		if (err) {
@@ -283,6 +323,7 @@ static int __init kmho_record_read(const struct kmho_record_ser *ser)
 
 			for_each_kmho_entry(&rec->extents, pos, ext)
 				kmho_extents_unpreserve(ext, 1);
+			kmho_claims_drop(rec, 0, ULONG_MAX);
 		} else {
 			kmho_account(rec, ser->nr_pages, false);
 		}
@@ -323,7 +364,7 @@ VISIBLE_IF_KUNIT int __init kmho_root_check(const struct kmho_root_ser *root,
 /* Take in what the last kernel left, as far as it is sound. */
 static void __init kmho_read(void)
 {
-	struct kmho_table records;
+	struct kmho_table records, objects;
 	struct kmho_record_ser *ser;
 	struct kmho_root_ser *root;
 	unsigned long nr = 0;
@@ -345,7 +386,14 @@ static void __init kmho_read(void)
 	err = kmho_table_load(&records, root->records, root->nr_records, true);
 	if (err)
 		pr_err("table of records refused: %pe\n", ERR_PTR(err));
+	kmho_table_init(&objects, sizeof(struct kmho_object_ser));
+	err = kmho_table_load(&objects, root->objects, root->nr_objects, true);
+	if (err)
+		pr_err("table of objects refused: %pe\n", ERR_PTR(err));
 	kho_restore_free(root);
+
+	kmho_objects_read(&objects);
+	kmho_table_destroy(&objects);
 
 	for_each_kmho_entry(&records, pos, ser) {
 		err = kmho_record_read(ser);
@@ -357,6 +405,7 @@ static void __init kmho_read(void)
 	}
 	if (nr)
 		pr_info("%lu records from the last kernel\n", nr);
+	kmho_objects_settle();
 	kmho_table_destroy(&records);
 }
 
@@ -368,7 +417,7 @@ static int kmho_flip_set(void *data, u64 key)
 
 	while ((rec = kmho_record_next(rec))) {
 		if (rec->key == key) {
-			rec->flip = true;
+			rec->flip = !kmho_claims_flip(rec);
 			err = 0;
 		}
 	}
@@ -401,6 +450,7 @@ static int __init kmho_init(void)
 		goto err_out;
 	}
 	kmho_table_init(&kmho_records, sizeof(struct kmho_record_ser));
+	kmho_table_init(&kmho_objects, sizeof(struct kmho_object_ser));
 	kmho_root_write();
 	err = kho_add_subtree(KMHO_KHO_NODE, kmho_root, sizeof(*kmho_root));
 	if (err)

@@ -151,7 +151,7 @@ static int kmho_follow_ranges(struct kmho_record *rec, struct mm_struct *mm,
 		err = kmho_follow(rec, ranges[i].base,
 				  ranges[i].base + ranges[i].length,
 				  ranges[i].base);
-	return err;
+	return err ?: kmho_claims_add(rec, mm);
 }
 
 static int kmho_do_handover(struct kmho_record *rec,
@@ -167,7 +167,7 @@ static int kmho_do_handover(struct kmho_record *rec,
 	mmap_write_unlock(mm);
 
 	if (!err)
-		err = kmho_collect(rec);
+		err = kmho_collect(rec) ?: kmho_claims_collect(rec);
 	if (!err) {
 		mmap_read_lock(mm);
 		err = kmho_collect_areas(rec, &rec->areas);
@@ -518,6 +518,7 @@ static void kmho_record_describe(struct kmho_record *rec,
 	};
 	for_each_kmho_entry(&rec->areas, pos, area)
 		info->bytes += area->end - area->start;
+	kmho_claims_describe(rec, info);
 }
 
 static void kmho_area_describe(const struct kmho_area_ser *area,

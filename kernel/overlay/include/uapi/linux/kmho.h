@@ -151,6 +151,7 @@ struct kmho_record_info {
 
 /* kmho_range_info.kind */
 #define KMHO_KIND_ANON		1	/* private anonymous memory */
+#define KMHO_KIND_SHMEM		2	/* shared: anonymous, memfd or System V */
 #define KMHO_KIND_HUGETLB	3	/* private, of huge pages of hugetlb */
 
 /**

@@ -426,24 +426,6 @@ static void refuses_device(void)
 	refuses_kind((unsigned long)p, 1);
 }
 
-static void refuses_shared(void)
-{
-	char *p = mmap(NULL, 2 * kt_page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-		       0);
-	int fd = memfd_create("kmho", 0);
-
-	must(p != MAP_FAILED);
-	*p = 1;
-	refuses_kind((unsigned long)p, 2);
-	if (fd < 0)
-		kt_skip("shared anonymous memory is refused; memfd_create: %s", strerror(errno));
-	must(!ftruncate(fd, 2 * kt_page));
-	p = mmap(NULL, 2 * kt_page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	must(p != MAP_FAILED);
-	*p = 1;
-	refuses_kind((unsigned long)p, 2);
-}
-
 static void refuses_file(void)
 {
 	int fd = open("/proc/self/exe", O_RDONLY);
@@ -481,10 +463,15 @@ static void kinds_in_one_range(void)
 	     MAP_FAILED);
 	kt_map(base + 3 * kt_page, 2);
 	kt_fill(base, 0, 5, SEED);
+	right_handover(kt_key(0), base, 5);
+	/* one that cannot be handed over spoils them all */
+	must(!munmap(kt_ptr(base + 2 * kt_page), kt_page));
+	must(mmap(kt_ptr(base + 2 * kt_page), kt_page, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE,
+		  open("/proc/self/exe", O_RDONLY), 0) != MAP_FAILED);
 	must_refuse(EOPNOTSUPP, kt_handover(kt_key(0), base, 5));
 	right_handover(kt_key(0), base, 2);
 	right_handover(kt_key(0), base + 3 * kt_page, 2);
-	must(kt_same(base, 0, 5, SEED));
+	must(kt_same(base, 0, 2, SEED) && kt_same(base, 3, 2, SEED));
 }
 
 static void takeover_unreadable(void)
@@ -918,7 +905,6 @@ static const struct kt_case cases[] = {
 	{ "handover: secretmem is EOPNOTSUPP", .now = refuses_secretmem },
 	{ "handover: VM_PFNMAP, vvar and vdso, is EOPNOTSUPP", .now = refuses_pfnmap },
 	{ "handover: device memory is EOPNOTSUPP", .now = refuses_device },
-	{ "handover: shared memory is EOPNOTSUPP", .now = refuses_shared },
 	{ "handover: a shared mapping of a file is EOPNOTSUPP", .now = refuses_file },
 	{ "handover: shared hugetlb is EOPNOTSUPP", .now = refuses_shared_hugetlb },
 	{ "handover: two kinds of memory are all or nothing", .now = kinds_in_one_range },

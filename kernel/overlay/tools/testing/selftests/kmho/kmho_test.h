@@ -660,6 +660,27 @@ static inline unsigned long kt_pageout(unsigned long base, unsigned long nr)
 	return kt_count(base, nr, KT_PM_SWAP);
 }
 
+/*
+ * The same for shared memory, which leaves no trace in the page tables: swaps
+ * out what it can of pages [@first, @first + @nr) of a mapping of @all; returns
+ * how many are out then, of all of them.
+ */
+static inline unsigned long kt_pageout_shared(unsigned long base, unsigned long all,
+					      unsigned long first, unsigned long nr)
+{
+	unsigned long out = 0;
+	int tries;
+
+	for (tries = 0; tries < 20 && out < nr; tries++) {
+		if (madvise(kt_ptr(base + first * kt_page), nr * kt_page, MADV_PAGEOUT))
+			break;
+		out = kt_smaps(base, all * kt_page, "Swap") * 1024 / kt_page;
+		if (out < nr)
+			usleep(10000);
+	}
+	return out;
+}
+
 /* ---- the four calls ---- */
 
 static inline int kt_handover(unsigned long key, unsigned long base, unsigned long nr)
