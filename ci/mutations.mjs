@@ -18,7 +18,7 @@ const MUTATIONS = [
   { name: 'an untaken record is not preserved again', file: 'serial.c', find: 'err = kmho_extents_preserve(ext, 1);', put: 'err = 0;', scenario: 'anon_kexec', fails: /again/ },
   { name: 'frozen memory stays writable', file: 'freeze.c', find: 'ptep_set_wrprotect(walk->mm, addr, pte);', put: '(void)start;', scenario: 'freeze', fails: /./ },
   { name: 'a page moves from one scratch area to another', file: 'collect.c', find: 'unsigned int flags = memalloc_pin_save();', put: 'unsigned int flags = current->flags & PF_MEMALLOC_PIN;', scenario: 'exit', fails: /huge pages in scratch areas/ },
-  { name: 'a page in a scratch area is taken where it is', file: 'collect.c', find: 'return kho_scratch_overlap(', put: 'return 0 && kho_scratch_overlap(', scenario: 'exit', fails: /scratch/ },
+  { name: 'a page in a scratch area is taken where it is', file: 'collect.c', find: 'c->in_scratch = kho_scratch_overlap(', put: 'c->in_scratch = 0 && kho_scratch_overlap(', scenario: 'exit', fails: /scratch/ },
   { name: 'a page that another record has pinned is taken too', file: 'collect.c', find: 'if (kmho_folio_pins(folio) > nr && kmho_is_shared(', put: 'if (0 && kmho_is_shared(', scenario: 'live_kexec', fails: /./ },
   { name: 'a takeover that fails half-way unmaps nothing', file: 'install.c', find: 'do_munmap(in->mm, t->addr, t->made, NULL);', put: '(void)t;', scenario: 'fault_inject', fails: /./ },
 ]

@@ -13,6 +13,10 @@
  *
  * Of a private mapping of a file the pages that were copied on write are taken.
  * The others are the file's, and holes here.
+ *
+ * Most pages are small, and the process's alone. Those that follow each other are
+ * taken by kmho_take_run(), which costs little more than a pin for each; it leaves
+ * every other page to kmho_collect_pte().
  */
 
 #define pr_fmt(fmt) "kmho: " fmt
@@ -39,6 +43,10 @@
 /* How often a block is looked at again before it counts as busy */
 #define KMHO_COLLECT_TRIES	10
 
+/* Flags in which the pages of a run are alike */
+#define KMHO_RUN_FLAGS	(BIT(PG_head) | BIT(PG_anon_exclusive) |	\
+			 ZONEID_MASK << ZONEID_PGSHIFT)
+
 /**
  * struct kmho_collector - what is known of the block being collected
  * @rec:	record that it is collected for
@@ -52,6 +60,10 @@
  * @fault:	pages that have to be faulted in or unshared before they can be
  *		taken, a bit for each page of the block
  * @nr_fault:	how many
+ * @pageblock:	pageblock last asked about
+ * @in_scratch:	it lies in a scratch area
+ * @pinned_on:	node of the small folios pinned by kmho_take_run()
+ * @nr_pinned:	how many are not in its statistics yet
  * @migrate:	isolated folios that lie in scratch areas
  * @drain:	a folio could not be isolated because it is in a CPU's batch
  * @unshare:	have no huge page of hugetlb that is shared
@@ -69,6 +81,10 @@ struct kmho_collector {
 	unsigned long offset;
 	DECLARE_BITMAP(fault, PTRS_PER_PTE);
 	unsigned long nr_fault;
+	unsigned long pageblock;
+	bool in_scratch;
+	struct pglist_data *pinned_on;
+	unsigned long nr_pinned;
 	struct list_head migrate;
 	bool drain;
 	bool unshare;
@@ -84,8 +100,8 @@ static struct kmho_collector *kmho_collector_alloc(struct kmho_record *rec)
 	if (!c)
 		return NULL;
 
-	c->ext = kvcalloc(PTRS_PER_PTE, sizeof(*c->ext), GFP_KERNEL);
-	c->old = kvcalloc(PTRS_PER_PTE, sizeof(*c->old), GFP_KERNEL);
+	c->ext = kvmalloc_array(PTRS_PER_PTE, sizeof(*c->ext), GFP_KERNEL);
+	c->old = kvmalloc_array(PTRS_PER_PTE, sizeof(*c->old), GFP_KERNEL);
 	if (!c->ext || !c->old) {
 		kvfree(c->ext);
 		kvfree(c->old);
@@ -95,6 +111,7 @@ static struct kmho_collector *kmho_collector_alloc(struct kmho_record *rec)
 
 	c->rec = rec;
 	c->mm = rec->mm;
+	c->pageblock = ULONG_MAX;
 	INIT_LIST_HEAD(&c->migrate);
 	return c;
 }
@@ -169,12 +186,12 @@ static bool kmho_is_shared(const struct kmho_collector *c, struct page *page,
 
 /* Add pinned pages to what was found. */
 static void kmho_add(struct kmho_collector *c, u64 vpn, struct page *page,
-		     unsigned long nr, unsigned int order)
+		     unsigned long nr, unsigned int order, bool hugetlb)
 {
 	u64 flags = KMHO_EXTENT_PINNED;
 	u64 pfn = page_to_pfn(page);
 
-	if (folio_test_hugetlb(page_folio(page)))
+	if (hugetlb)
 		flags |= KMHO_EXTENT_HUGETLB;
 
 	/* No extent crosses the end of a block of the record. */
@@ -194,17 +211,101 @@ static void kmho_add(struct kmho_collector *c, u64 vpn, struct page *page,
 	c->ext[c->nr++] = kmho_extent_make(vpn, pfn, nr, order, flags);
 }
 
-static bool kmho_in_scratch(struct page *page, unsigned long nr)
+/*
+ * Does a page or a folio lie in a scratch area? These are made of whole
+ * pageblocks. A folio that is larger than a pageblock may reach into one.
+ */
+static bool kmho_in_scratch(struct kmho_collector *c, struct page *page,
+			    unsigned int order)
 {
-	return kho_scratch_overlap(page_to_phys(page), nr << PAGE_SHIFT);
+	unsigned long pageblock = pageblock_start_pfn(page_to_pfn(page));
+
+	if (order > pageblock_order)
+		return kho_scratch_overlap(page_to_phys(page),
+					   PAGE_SIZE << order);
+	if (c->pageblock != pageblock) {
+		c->pageblock = pageblock;
+		c->in_scratch = kho_scratch_overlap(PFN_PHYS(pageblock),
+						    pageblock_nr_pages <<
+						    PAGE_SHIFT);
+	}
+
+	return c->in_scratch;
+}
+
+/* Count what kmho_take_run() has pinned. */
+static void kmho_count_pins(struct kmho_collector *c)
+{
+	if (c->nr_pinned)
+		mod_node_page_state(c->pinned_on, NR_FOLL_PIN_ACQUIRED,
+				    c->nr_pinned);
+	c->nr_pinned = 0;
+}
+
+/*
+ * Take small pages that are anonymous and the process's alone, and that follow
+ * each other in both address spaces. Nobody else can have such a page in a
+ * record, and it needs no closer look.
+ *
+ * Returns how many page table entries were dealt with; 0: the first is of
+ * another kind.
+ */
+static unsigned long kmho_take_run(struct kmho_collector *c, pte_t *pte,
+				   unsigned long addr, unsigned long max)
+{
+	u64 vpn = kmho_vpn(c, addr);
+	pte_t ptent = ptep_get(pte);
+	struct page *first, *page;
+	unsigned long pfn, flags;
+	pteval_t val, step;
+
+	if (!pte_present(ptent) || pte_special(ptent))
+		return 0;
+
+	pfn = pte_pfn(ptent);
+	page = pfn_to_page(pfn);
+	first = page;
+	flags = first->flags.f & KMHO_RUN_FLAGS;
+	if (flags & BIT(PG_head) || !(flags & BIT(PG_anon_exclusive)) ||
+	    is_zone_device_page(first) || kmho_in_scratch(c, first, 0))
+		return 0;
+
+	/* It ends with the pageblock, and with the block of the record. */
+	max = min3(max, PTRS_PER_PTE - vpn % PTRS_PER_PTE,
+		   pageblock_end_pfn(pfn) - pfn);
+	/* Entries for pages that follow each other go up, or down, evenly. */
+	val = pte_val(ptent);
+	step = pte_val(pte_next_pfn(ptent)) - val;
+	do {
+		struct folio *folio = (struct folio *)page;
+
+		if (pte_val(ptep_get(pte)) != val || PageTail(page) ||
+		    (page->flags.f & KMHO_RUN_FLAGS) != flags ||
+		    !folio_test_anon(folio) || !try_pin_small_folio(folio))
+			break;
+		val += step;
+		pte++;
+		page++;
+	} while (page < first + max);
+	if (page == first)
+		return 0;
+
+	if (c->pinned_on != page_pgdat(first)) {
+		kmho_count_pins(c);
+		c->pinned_on = page_pgdat(first);
+	}
+	c->nr_pinned += page - first;
+	kmho_add(c, vpn, first, page - first, 0, false);
+	return page - first;
 }
 
 /* Take pages that follow each other in both address spaces. */
 static int kmho_take(struct kmho_collector *c, struct folio *folio,
 		     struct page *page, unsigned long addr, unsigned long nr)
 {
+	bool in_scratch = kmho_in_scratch(c, page, folio_order(folio));
 	bool whole = nr == folio_nr_pages(folio);
-	bool in_scratch = kmho_in_scratch(page, nr);
+	bool hugetlb = folio_test_hugetlb(folio);
 	u64 vpn = kmho_vpn(c, addr);
 	unsigned long head;
 	int err;
@@ -220,7 +321,7 @@ static int kmho_take(struct kmho_collector *c, struct folio *folio,
 
 	if (unlikely(in_scratch)) {
 		/* Each by itself, so that a copy can come in its place. */
-		if (folio_test_hugetlb(folio)) {
+		if (hugetlb) {
 			c->ext[c->nr++] = kmho_extent_make(vpn,
 							   page_to_pfn(page),
 							   nr,
@@ -245,11 +346,12 @@ static int kmho_take(struct kmho_collector *c, struct folio *folio,
 
 	/* The block of the record may end elsewhere than that of the process. */
 	head = min(nr, PTRS_PER_PTE - vpn % PTRS_PER_PTE);
-	if (head < nr && !folio_test_hugetlb(folio)) {
-		kmho_add(c, vpn, page, head, 0);
-		kmho_add(c, vpn + head, page + head, nr - head, 0);
+	if (head < nr && !hugetlb) {
+		kmho_add(c, vpn, page, head, 0, false);
+		kmho_add(c, vpn + head, page + head, nr - head, 0, false);
 	} else {
-		kmho_add(c, vpn, page, nr, whole ? folio_order(folio) : 0);
+		kmho_add(c, vpn, page, nr, whole ? folio_order(folio) : 0,
+			 hugetlb);
 	}
 	return 0;
 }
@@ -369,8 +471,10 @@ static int kmho_pmd_entry(pmd_t *pmd, unsigned long addr, unsigned long next,
 		return 0;
 	}
 	while (addr < next) {
-		ret = kmho_collect_pte(c, walk->vma, pte, addr,
-				       (next - addr) >> PAGE_SHIFT);
+		unsigned long max = (next - addr) >> PAGE_SHIFT;
+
+		ret = kmho_take_run(c, pte, addr, max) ?:
+		      kmho_collect_pte(c, walk->vma, pte, addr, max);
 		if (ret < 0)
 			break;
 		pte += ret;
@@ -378,6 +482,7 @@ static int kmho_pmd_entry(pmd_t *pmd, unsigned long addr, unsigned long next,
 		ret = 0;
 	}
 	pte_unmap_unlock(pte, ptl);
+	kmho_count_pins(c);
 	return ret;
 }
 
@@ -466,7 +571,7 @@ static int kmho_copy_scratch(struct kmho_collector *c)
 		unsigned int order = kmho_extent_order(ext);
 		u64 flags = KMHO_EXTENT_RESTORED;
 
-		if (!kmho_in_scratch(from, kmho_extent_nr(ext)))
+		if (!kmho_in_scratch(c, from, order))
 			continue;
 		page = kmho_copy_page(from, order, hugetlb);
 		/* Huge pages do not become free by waiting for it. */
