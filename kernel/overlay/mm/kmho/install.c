@@ -69,6 +69,11 @@ struct kmho_target {
  * @max_deposit: room at @deposit
  * @nr_charged:	folios that were charged to the caller's memory cgroup
  * @files:	files to be mapped, by page of the address that they had
+ * @vma:	where the last address was that was looked up
+ * @pmd:	where its page table is, or will be
+ * @block:	first address of that page table
+ * @lru:	small folios that are mapped, but not on an LRU list yet
+ * @nr_lru:	how many
  */
 struct kmho_installer {
 	struct kmho_record *rec;
@@ -81,6 +86,11 @@ struct kmho_installer {
 	unsigned long max_deposit;
 	unsigned long nr_charged;
 	struct xarray files;
+	struct vm_area_struct *vma;
+	pmd_t *pmd;
+	unsigned long block;
+	struct list_head lru;
+	unsigned long nr_lru;
 };
 
 static u64 kmho_where(unsigned long addr)
@@ -640,7 +650,10 @@ err_free:
 static struct vm_area_struct *kmho_target_vma(struct kmho_installer *in,
 					      unsigned long addr)
 {
-	return vma_lookup(in->mm, addr);
+	if (!in->vma || addr < in->vma->vm_start || addr >= in->vma->vm_end)
+		in->vma = vma_lookup(in->mm, addr);
+
+	return in->vma;
 }
 
 /* Can a folio of this order be mapped as one here? */
@@ -752,12 +765,44 @@ static struct folio *kmho_nth_folio(const struct kmho_extent_ser *ext,
 	return page_folio(kmho_extent_page(ext) + page);
 }
 
+/*
+ * How many of the pages that follow each other are of one zone? Those of an
+ * extent lie in two pageblocks at most, and a pageblock is of one zone.
+ */
+static unsigned long kmho_zone_run(struct page *page, unsigned long nr)
+{
+	return page_zone_id(page) == page_zone_id(page + nr - 1) ? nr : 1;
+}
+
+static int kmho_charge_small(struct kmho_installer *in, struct page *page,
+			     unsigned long left)
+{
+	unsigned long nr;
+	int err;
+
+	for (; left; left -= nr, page += nr) {
+		nr = kmho_zone_run(page, left);
+		err = mem_cgroup_charge_small_folios(page, nr, in->mm,
+						     GFP_KERNEL |
+						     __GFP_RETRY_MAYFAIL);
+		if (err)
+			return err;
+		in->nr_charged += nr;
+	}
+
+	return 0;
+}
+
 static int kmho_charge_extent(struct kmho_installer *in,
 			      const struct kmho_extent_ser *ext)
 {
 	unsigned long nr = 1UL << kmho_extent_order(ext);
 	unsigned long i;
 	int err;
+
+	if (nr == 1)
+		return kmho_charge_small(in, kmho_extent_page(ext),
+					 kmho_extent_nr(ext));
 
 	for (i = 0; i < kmho_extent_nr(ext); i += nr) {
 		struct folio *folio = kmho_nth_folio(ext, i);
@@ -917,12 +962,21 @@ static int kmho_deposit(struct kmho_installer *in)
 	return 0;
 }
 
-static pmd_t *kmho_alloc_pmd(struct mm_struct *mm, unsigned long addr)
+/* Where a page table is. Cannot fail where there are the tables above it. */
+static pmd_t *kmho_target_pmd(struct kmho_installer *in, unsigned long addr)
 {
-	p4d_t *p4d = p4d_alloc(mm, pgd_offset(mm, addr), addr);
-	pud_t *pud = p4d ? pud_alloc(mm, p4d, addr) : NULL;
+	struct mm_struct *mm = in->mm;
+	p4d_t *p4d;
+	pud_t *pud;
 
-	return pud ? pmd_alloc(mm, pud, addr) : NULL;
+	if (!in->pmd || in->block != (addr & PMD_MASK)) {
+		in->block = addr & PMD_MASK;
+		p4d = p4d_alloc(mm, pgd_offset(mm, addr), addr);
+		pud = p4d ? pud_alloc(mm, p4d, addr) : NULL;
+		in->pmd = pud ? pmd_alloc(mm, pud, addr) : NULL;
+	}
+
+	return in->pmd;
 }
 
 /* Have page tables for all of an extent. */
@@ -943,7 +997,7 @@ static int kmho_alloc_tables(struct kmho_installer *in,
 		next = min(pmd_addr_end(addr, end), vma->vm_end);
 		if (anon_vma_prepare(vma))
 			return -ENOMEM;
-		pmd = kmho_alloc_pmd(in->mm, addr);
+		pmd = kmho_target_pmd(in, addr);
 		if (!pmd)
 			return -ENOMEM;
 		if (kmho_is_huge(ext)) {
@@ -998,7 +1052,7 @@ static void kmho_install_huge(struct kmho_installer *in,
 			      struct vm_area_struct *vma, struct folio *folio,
 			      unsigned long addr)
 {
-	pmd_t *pmd = mm_find_pmd(in->mm, addr);
+	pmd_t *pmd = kmho_target_pmd(in, addr);
 	spinlock_t *ptl = pmd_lock(in->mm, pmd); /* of the page table */
 
 	pgtable_trans_huge_deposit(in->mm, pmd,
@@ -1006,6 +1060,64 @@ static void kmho_install_huge(struct kmho_installer *in,
 	map_anon_folio_pmd_nopf(folio, pmd, vma, addr);
 	mm_inc_nr_ptes(in->mm);
 	spin_unlock(ptl);
+}
+
+/* Count small folios that are mapped, and put them on the LRU list. */
+static void kmho_flush_lru(struct kmho_installer *in)
+{
+	if (!in->nr_lru)
+		return;
+
+	add_mm_counter(in->mm, MM_ANONPAGES, in->nr_lru);
+	lruvec_stat_mod_folio(list_first_entry(&in->lru, struct folio, lru),
+			      NR_ANON_MAPPED, in->nr_lru);
+	small_folios_add_lru(&in->lru, in->nr_lru);
+	in->nr_lru = 0;
+}
+
+/* Put small folios of one zone in. Returns how many of them. */
+static unsigned long kmho_install_small(struct kmho_installer *in,
+					struct vm_area_struct *vma, pte_t *pte,
+					unsigned long addr, struct page *page,
+					unsigned long nr)
+{
+	struct folio *folio = page_folio(page);
+	pte_t entry = folio_mk_pte(folio, vma->vm_page_prot);
+	struct page *end;
+	pteval_t step;
+
+	entry = pte_sw_mkyoung(entry);
+	if (vma->vm_flags & VM_WRITE)
+		entry = pte_mkwrite(pte_mkdirty(entry), vma);
+
+	/* Entries go up evenly, but where a frame number is in two parts. */
+	step = pte_val(pte_next_pfn(entry)) - pte_val(entry);
+	if (pte_val(pte_advance_pfn(entry, nr - 1)) !=
+	    pte_val(entry) + (nr - 1) * step)
+		nr = 1;
+	end = page + nr;
+
+	if (in->nr_lru + nr > PTRS_PER_PTE ||
+	    (in->nr_lru &&
+	     !small_folios_share_lruvec(folio, list_first_entry(&in->lru,
+								struct folio,
+								lru))))
+		kmho_flush_lru(in);
+	in->nr_lru += nr;
+
+	small_folios_add_new_anon_rmap(page, nr, vma, addr);
+	do {
+		folio = (struct folio *)page;
+		__folio_mark_uptodate(folio);
+		folio_set_dirty(folio);
+		list_add(&folio->lru, &in->lru);
+		set_pte_at(in->mm, addr, pte, entry);
+		entry = __pte(pte_val(entry) + step);
+		addr += PAGE_SIZE;
+		pte++;
+	} while (++page < end);
+	update_mmu_cache_range(NULL, vma, addr - nr * PAGE_SIZE, pte - nr, nr);
+	return nr;
 }
 
 /* Put the pages of an extent in. Cannot fail. */
@@ -1023,13 +1135,18 @@ static void kmho_install_extent(struct kmho_installer *in,
 		return;
 	}
 
-	add_mm_counter(in->mm, MM_ANONPAGES, kmho_extent_nr(ext));
 	for (; addr < end; addr = next) {
 		struct vm_area_struct *vma = kmho_target_vma(in, addr);
+		/* Folios that are locked in memory are not on the usual list. */
+		bool small = !kmho_extent_order(ext) &&
+			     !(vma->vm_flags & VM_LOCKED);
 		spinlock_t *ptl; /* of the page table */
 		pte_t *pte;
 
 		next = min(pmd_addr_end(addr, end), vma->vm_end);
+		if (!small)
+			add_mm_counter(in->mm, MM_ANONPAGES,
+				       (next - addr) >> PAGE_SHIFT);
 		if (kmho_is_huge(ext)) {
 			struct folio *folio = kmho_nth_folio(ext, page);
 
@@ -1043,16 +1160,27 @@ static void kmho_install_extent(struct kmho_installer *in,
 		/* What is there already gives way. */
 		if (!t->made)
 			zap_vma_range(vma, addr, next - addr);
-		pte = pte_offset_map_lock(in->mm, mm_find_pmd(in->mm, addr),
+		pte = pte_offset_map_lock(in->mm, kmho_target_pmd(in, addr),
 					  addr, &ptl);
 		if (WARN_ON_ONCE(!pte))
 			return;
 		for (; addr < next; addr += nr * PAGE_SIZE, page += nr) {
-			struct folio *folio = kmho_nth_folio(ext, page);
+			struct page *first = kmho_extent_page(ext) + page;
 
-			__folio_mark_uptodate(folio);
-			folio_set_dirty(folio);
-			map_anon_folio_pte_nopf(folio, pte, vma, addr, false);
+			if (small) {
+				nr = kmho_zone_run(first,
+						   (next - addr) >> PAGE_SHIFT);
+				nr = kmho_install_small(in, vma, pte, addr,
+							first, nr);
+			} else {
+				struct folio *folio = page_folio(first);
+
+				nr = folio_nr_pages(folio);
+				__folio_mark_uptodate(folio);
+				folio_set_dirty(folio);
+				map_anon_folio_pte_nopf(folio, pte, vma, addr,
+							false);
+			}
 			pte += nr;
 		}
 		pte_unmap_unlock(pte - 1, ptl);
@@ -1067,6 +1195,8 @@ static void kmho_commit(struct kmho_installer *in)
 	struct kmho_pos pos;
 
 	for_each_kmho_target(in, t) {
+		long nr_pages = 0;
+
 		for_each_kmho_target_extent(in, t, pos, ext) {
 			if (in->keep) {
 				kmho_table_touch(&rec->extents, pos);
@@ -1075,18 +1205,19 @@ static void kmho_commit(struct kmho_installer *in)
 			} else {
 				kmho_extents_unpreserve(ext, 1);
 				kmho_install_extent(in, t, ext);
-				kmho_account(rec, -(long)kmho_extent_nr(ext),
-					     false);
+				nr_pages += kmho_extent_nr(ext);
 			}
 			cond_resched();
 		}
 		if (in->keep)
 			continue;
+		kmho_account(rec, -nr_pages, false);
 		kmho_table_remove(&rec->extents, kmho_where(t->base),
 				  kmho_where(t->end));
 		kmho_table_remove(&rec->areas, t->base, t->end);
 		kmho_claims_drop(rec, t->base, t->end);
 	}
+	kmho_flush_lru(in);
 }
 
 /* Tell the caller which addresses were chosen, without a fault. */
@@ -1212,6 +1343,7 @@ int kmho_install(struct kmho_record *rec, struct kmho_range_takeover *ranges,
 		.mm = current->mm,
 		.nr = nr,
 		.keep = keep,
+		.lru = LIST_HEAD_INIT(in.lru),
 	};
 	struct file *file;
 	unsigned long i;

@@ -66,12 +66,29 @@ static void check_huge(void)
 
 /* ---- what is done with it ---- */
 
+/* KiB, of what is or may be reclaimed by and by, too */
+static long on_lru_lists(void)
+{
+	kt_write_file("/proc/sys/vm/stat_refresh", "1");
+	return kt_meminfo("Active(anon)") + kt_meminfo("Inactive(anon)") +
+	       kt_meminfo("Unevictable");
+}
+
+/* Is it this size in KiB, but for what others do meanwhile? */
+static bool is_about(long kib, long size)
+{
+	return kib > size - size / 4 && kib < size + size / 4;
+}
+
 static void counted(unsigned int n)
 {
 	long before = kt_field("/proc/self/status", "RssAnon"), after;
+	long anon = kt_meminfo("AnonPages"), lru, size = (NR - 24) * kt_page / 1024;
 
 	take_small(n);
 	after = kt_field("/proc/self/status", "RssAnon");
+	lru = on_lru_lists();
+	must(is_about(kt_meminfo("AnonPages") - anon, size));
 	printf("# RssAnon %ld kB, %ld kB after takeover\n", before, after);
 	must(after - before >= (long)((NR - 24) * kt_page / 1024));
 	must(after - before < (long)((NR + 64) * kt_page / 1024));
@@ -80,6 +97,76 @@ static void counted(unsigned int n)
 	     (long)((NR - 24) * kt_page / 1024));
 	kt_unmap(kt_addr(SMALL), NR);
 	must(kt_field("/proc/self/status", "RssAnon") - before < 256);
+	must(is_about(lru - on_lru_lists(), size));
+	must(labs(kt_meminfo("AnonPages") - anon) < size / 4);
+}
+
+static void locks(unsigned int n)
+{
+	long mlocked = kt_meminfo("Mlocked"), size = (NR - 24) * kt_page / 1024;
+
+	must(!mlockall(MCL_FUTURE));
+	take_small(n);
+	kt_write_file("/proc/sys/vm/stat_refresh", "1");
+	must(is_about(kt_meminfo("Mlocked") - mlocked, size));
+	must(kt_smaps(kt_addr(SMALL), NR * kt_page, "Locked") == size);
+	check_small();
+	must(!munlockall());
+	kt_write_file("/proc/sys/vm/stat_refresh", "1");
+	must(kt_meminfo("Mlocked") - mlocked < size / 4);
+	check_small();
+}
+
+#define CGROUP	"/sys/fs/cgroup/kmho"
+
+static long in_cgroup(const char *name)
+{
+	static char buf[8192];
+	size_t len = strlen(name);
+	char *at = buf;
+
+	if (!strcmp(name, "current")) {
+		must(kt_read_file(CGROUP "/memory.current", buf, sizeof(buf)));
+		return strtol(buf, NULL, 10) / 1024;
+	}
+	must(kt_read_file(CGROUP "/memory.stat", buf, sizeof(buf)));
+	while (strncmp(at, name, len) || at[len] != ' ') {
+		at = strchr(at, '\n');
+		must(at++);
+	}
+	return strtol(at + len, NULL, 10) / 1024;
+}
+
+static void charges(unsigned int n)
+{
+	long size = (NR - 24) * kt_page / 1024;
+	pid_t pid;
+
+	if (!kt_write_file("/sys/fs/cgroup/cgroup.subtree_control", "+memory"))
+		kt_skip("there is no memory cgroup, or this is not root");
+	must(!mkdir(CGROUP, 0755) || errno == EEXIST);
+	pid = kt_fork();
+	if (!pid) {
+		must(kt_write_file(CGROUP "/cgroup.procs", "0"));
+		/* Less than it takes: nothing is taken, and nothing stays charged */
+		must(kt_write_file(CGROUP "/memory.max", "2M"));
+		must(kt_takeover(case_key(n, SMALL), kt_addr(SMALL), NR) == -1);
+		must(errno == ENOMEM);
+		must(in_cgroup("current") < size / 2);
+		must(kt_write_file(CGROUP "/memory.max", "max"));
+
+		take_small(n);
+		must(in_cgroup("current") >= size);
+		must(is_about(in_cgroup("anon"), size));
+		must(is_about(in_cgroup("inactive_anon") + in_cgroup("active_anon"), size));
+		check_small();
+		kt_unmap(kt_addr(SMALL), NR);
+		must(in_cgroup("anon") < size / 4);
+		_exit(0);
+	}
+	must(kt_wait(pid) == 0);
+	must(in_cgroup("current") < size / 2);
+	must(!rmdir(CGROUP));
 }
 
 static void swaps(unsigned int n)
@@ -283,6 +370,8 @@ struct use {
 
 static const struct use uses[] = {
 	{ counted, false },
+	{ locks, false },
+	{ charges, false },
 	{ swaps, false },
 	{ swaps_huge, true },
 	{ collapses, false },
@@ -316,7 +405,9 @@ static void give_and_use(void)
 
 /* In the order of uses[] */
 static const struct kt_case cases[] = {
-	CASE("taken memory is in RSS"),
+	CASE("taken memory is in RSS and on the LRU lists"),
+	CASE("taken memory is locked where everything is"),
+	CASE("taken memory is charged to the memory cgroup"),
 	CASE("taken memory is swapped out and in"),
 	CASE("taken huge pages are swapped out and in"),
 	CASE("taken memory is collapsed into huge pages"),
