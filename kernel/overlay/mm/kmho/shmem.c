@@ -1459,6 +1459,9 @@ static int kmho_object_fill(struct kmho_object *obj)
 		file = shmem_kernel_file_setup(ser->name, ser->size, flags);
 	else
 		file = shmem_file_setup(ser->name, ser->size, flags);
+	/* There is no device that could be full. */
+	if (file == ERR_PTR(-ENOSPC))
+		return -ENOMEM;
 	if (IS_ERR(file))
 		return PTR_ERR(file);
 
