@@ -511,6 +511,99 @@ static void takeover_kinds(void)
 	every_failure(&s);
 }
 
+/* ---- shared memory: a memfd, and anonymous memory beyond a block ---- */
+
+#define NR_SHARED	600
+
+static void map_shared(void)
+{
+	int flags = MAP_SHARED | MAP_FIXED_NOREPLACE, fd = memfd_create("kmho", 0);
+
+	must(fd >= 0 && !ftruncate(fd, NR_FILE * kt_page));
+	must(mmap(kt_ptr(kt_addr(SMALL)), NR_FILE * kt_page, PROT_READ | PROT_WRITE, flags, fd,
+		  0) == kt_ptr(kt_addr(SMALL)));
+	close(fd);
+	kt_fill(kt_addr(SMALL), 3, 6, SEED(SMALL));
+	must(mmap(kt_ptr(kt_addr(HUGE)), NR_SHARED * kt_page, PROT_READ | PROT_WRITE,
+		  flags | MAP_ANONYMOUS, -1, 0) == kt_ptr(kt_addr(HUGE)));
+	kt_fill(kt_addr(HUGE), 510, 4, SEED(HUGE));
+}
+
+static int hand_over_shared(void)
+{
+	struct kmho_range_handover r[2] = {
+		{ kt_addr(SMALL), NR_FILE * kt_page },
+		{ kt_addr(HUGE), NR_SHARED * kt_page },
+	};
+	struct kmho_op_handover op = { kt_key(5), 2, r };
+
+	return kmho(KMHO_HANDOVER, &op);
+}
+
+static void check_shared(void)
+{
+	must(kt_same(kt_addr(SMALL), 3, 6, SEED(SMALL)));
+	must(kt_same(kt_addr(HUGE), 510, 4, SEED(HUGE)));
+	must(kt_zero(kt_addr(SMALL), 0, 3) && kt_zero(kt_addr(HUGE), 514, 1));
+}
+
+static void verify_shared_given(void)
+{
+	struct kmho_record_info info;
+
+	must(!kt_info(kt_key(5), &info));
+	must(info.state == KMHO_STATE_LIVE && info.present == 10 * kt_page);
+	must(!kt_drop(kt_key(5)));
+	check_shared();
+}
+
+static void handover_shared(void)
+{
+	static const struct subject s = { map_shared, hand_over_shared, verify_shared_given };
+
+	every_failure(&s);
+}
+
+static void do_give_shared(void *arg)
+{
+	must(!arg);
+	map_shared();
+	must(!hand_over_shared());
+}
+
+static void give_shared(void)
+{
+	kt_run(do_give_shared, NULL);
+}
+
+/* A part of the one, all of the other */
+static int take_shared(void)
+{
+	struct kmho_range_takeover r[2] = {
+		{ kt_addr(SMALL), { NR_FILE * kt_page }, kt_addr(SMALL) },
+		{ kt_addr(HUGE), { 520 * kt_page }, kt_addr(HUGE) },
+	};
+	struct kmho_op_takeover op = { kt_key(5), 2, r };
+
+	return kmho(KMHO_TAKEOVER, &op);
+}
+
+static void verify_shared_taken(void)
+{
+	struct kmho_record_info info;
+
+	check_shared();
+	must(!kt_info(kt_key(5), &info));
+	must(info.bytes == (NR_SHARED - 520) * kt_page && !info.present);
+}
+
+static void takeover_shared(void)
+{
+	static const struct subject s = { give_shared, take_shared, verify_shared_taken };
+
+	every_failure(&s);
+}
+
 /* ---- after a kexec: what came with it is there once, so nothing is given again ---- */
 
 static int take_key(unsigned long key, bool chosen)
@@ -612,6 +705,18 @@ static void kinds_after(void)
 	until_it_works(take_kinds);
 	check_kinds();
 	must(kt_meminfo("HugePages_Total") == 1 && kt_meminfo("HugePages_Surp") == 1);
+}
+
+static void shared_before(void)
+{
+	setup();
+	do_give_shared(NULL);
+}
+
+static void shared_after(void)
+{
+	until_it_works(take_shared);
+	verify_shared_taken();
 }
 
 /* ---- QUERY, DROP, and what else there is ---- */
@@ -768,6 +873,8 @@ static const struct kt_case cases[] = {
 	{ "TAKEOVER_KEEP, to where it has to be cut", .now = takeover_keep },
 	{ "HANDOVER of huge pages and a private file mapping", .now = handover_kinds },
 	{ "TAKEOVER of huge pages and a private file mapping", .now = takeover_kinds },
+	{ "HANDOVER of shared memory", .now = handover_shared },
+	{ "TAKEOVER of shared memory", .now = takeover_shared },
 	{ "QUERY of a live record", .now = query_live },
 	{ "QUERY of a dead process's record", .now = query_held },
 	{ "DROP of a live record", .now = drop_live },
@@ -793,6 +900,11 @@ static const struct kt_case cases[] = {
 		"TAKEOVER after a kexec, huge pages and a private file mapping",
 		.before = kinds_before,
 		.after = kinds_after,
+	},
+	{
+		"TAKEOVER after a kexec, shared memory",
+		.before = shared_before,
+		.after = shared_after,
 	},
 };
 
