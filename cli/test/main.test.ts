@@ -4,11 +4,12 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { hostArch } from '../src/kernel/arch.js'
-import { rootDir } from '../src/paths.js'
+import { listPatches, patchedFiles } from '../src/kernel/tree.js'
+import { kernelDirs, rootDir } from '../src/paths.js'
 import { tempDir, TINY_KERNEL, writeTree } from './support.js'
 
 interface Answer {
@@ -68,11 +69,14 @@ test('a truncated tarball is one line and exit code 2, and no tree is left behin
 })
 
 test('a base that the patches do not fit is one line that names patch, file and hunk', async (t) => {
-  const tree = await writeTree(join(await tempDir(t), 'linux'), { ...TINY_KERNEL, 'mm/gup.c': 'int other;\n', 'mm/internal.h': '\n' })
+  const { patches } = kernelDirs(rootDir())
+  const [first = ''] = await listPatches(patches)
+  const others = patchedFiles(await readFile(join(patches, first), 'utf8')).map((file) => [file, 'int other;\n'])
+  const tree = await writeTree(join(await tempDir(t), 'linux'), { ...TINY_KERNEL, ...Object.fromEntries(others) })
   const { status, stderr } = await kmho(t, ['--quiet', 'kernel', 'build', '--source', tree])
   assert.equal(status, 2)
   assert.equal(lines(stderr), 1)
-  assert.match(stderr, /expected 0001-.*\.patch to apply without fuzz to .*, found hunk 1 rejected in mm\/gup\.c at line \d+; the patches do not fit this base/)
+  assert.match(stderr, /expected 0001-.*\.patch to apply without fuzz to .*, found hunk 1 rejected in \S+\.[ch] at line \d+; the patches do not fit this base/)
 })
 
 test('a machine without anything is told so, a line for each thing', async (t) => {
