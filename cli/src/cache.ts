@@ -40,14 +40,19 @@ export async function listFiles(dir: string): Promise<string[]> {
     .sort()
 }
 
-/** A hash of names and contents of the files below `dir`, of those that `counts`. */
-export async function hashDir(dir: string, counts: (name: string) => boolean = () => true): Promise<string> {
+/** A hash of names and contents. */
+export async function hashFiles(files: readonly { name: string; path: string }[]): Promise<string> {
   const hash = createHash('sha256')
-  for (const name of (await listFiles(dir)).filter(counts)) {
-    const data = await readFile(join(dir, name))
+  for (const { name, path } of files) {
+    const data = await readFile(path)
     hash.update(`${name}\0${data.length}\0`).update(data)
   }
   return hash.digest('hex')
+}
+
+/** A hash of names and contents of the files below `dir`, of those that `counts`. */
+export async function hashDir(dir: string, counts: (name: string) => boolean = () => true): Promise<string> {
+  return hashFiles((await listFiles(dir)).filter(counts).map((name) => ({ name, path: join(dir, name) })))
 }
 
 /** Where a thing is made before it is renamed to `path`; on the same file system as `path`. */

@@ -31,6 +31,10 @@ export interface Setup {
 export interface SetupOptions {
   arch?: string
   flavor?: string
+  /** The releases of Linux that are booted first, and by a kexec; otherwise the one that is developed on. */
+  from?: string
+  to?: string
+  /** Of the first. */
   source?: string
   mirror?: string
   jobs?: number
@@ -48,17 +52,21 @@ export interface SetupPlan {
 export async function planSetup(options: SetupOptions, context: Context): Promise<SetupPlan> {
   const { signal, cache } = context
   const arch = options.arch === undefined ? hostArch() : parseArch(options.arch)
-  const kernel = await planKernel({
+  const common = {
     arch,
     flavor: parseFlavor(options.flavor ?? 'default'),
-    base: await readBase(context.dirs.base),
     dirs: context.dirs,
     cache,
     signal,
-    ...(options.source === undefined ? {} : { source: options.source }),
     ...(options.mirror === undefined ? {} : { mirror: options.mirror }),
     ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
-  })
+  }
+  const [from, to] = await Promise.all([readBase(context.dirs.base, options.from), readBase(context.dirs.base, options.to)])
+  const first = await planKernel({ ...common, base: from, ...(options.source === undefined ? {} : { source: options.source }) })
+  // Every kernel has a successor of its own release; somebody's own tree may be of any.
+  const same = from.series === to.series && (options.to === undefined || options.source === undefined)
+  const next = same ? undefined : await planKernel({ ...common, base: to })
+  const kernel = (): Kernel => ({ ...first.result(), ...(next ? { successor: next.result().successor } : {}) })
   const addon = options.addon === false ? undefined : await planAddon(arch, context)
   let setup: Setup | undefined
   const images: Step = {
@@ -66,14 +74,14 @@ export async function planSetup(options: SetupOptions, context: Context): Promis
     run: async ({ progress }) => {
       const initrd = await buildInitramfs({ arch, cacheDir: cache.root, signal })
       const rootfs = await buildRootfs({ arch, cacheDir: cache.root, signal, onProgress: (line) => progress.update(0, undefined, line) })
-      const { accel, reason } = await probeAccelReason(arch, kernel.result().image, initrd, cache.root, { signal })
-      setup = { arch, kernel: kernel.result(), initrd, rootfs, addon: addon?.path ?? '', accel, accelReason: reason }
+      const { accel, reason } = await probeAccelReason(arch, kernel().image, initrd, cache.root, { signal })
+      setup = { arch, kernel: kernel(), initrd, rootfs, addon: addon?.path ?? '', accel, accelReason: reason }
       return `${accel}, as ${reason}`
     },
   }
   return {
     arch,
-    steps: [...kernel.steps, ...(addon?.steps ?? []), images],
+    steps: [...first.steps, ...(next?.steps ?? []), ...(addon?.steps ?? []), images],
     result: () => {
       if (!setup) throw new Error('the plan of a guest has not been run')
       return setup

@@ -53,6 +53,7 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
       .description('build a kernel with the call')
       .option('--arch <arch>', 'x86_64 or arm64; otherwise that of this machine')
       .option('--flavor <flavor>', 'default, stock or debug', 'default')
+      .option('--release <x.y>', 'of Linux; otherwise the one that is developed on')
       .option('--source <path>', 'your own tarball or tree of Linux')
       .option('--mirror <url>', "top of a mirror of upstream's release folder")
       .option('--jobs <n>', 'how many to make at once', positive),
@@ -63,6 +64,7 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
       .command('series')
       .description('write the series as mails, as it would be sent')
       .option('--output <folder>', 'where to', 'series')
+      .option('--release <x.y>', 'of Linux; otherwise the one that is developed on')
       .option('--source <path>', 'your own tarball or tree of Linux'),
     async (context, command) => (await import('./commands/kernel-series.js')).kernelSeries(command.opts(), context),
   )
@@ -71,6 +73,7 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
       .command('check')
       .description('checkpatch --strict on the series, sparse on its objects')
       .option('--arch <arch>', 'x86_64 or arm64; otherwise that of this machine')
+      .option('--release <x.y>', 'of Linux; otherwise the one that is developed on')
       .option('--source <path>', 'your own tarball or tree of Linux'),
     async (context, command) => (await import('./commands/kernel-series.js')).kernelCheck(command.opts(), context),
   )
@@ -103,6 +106,8 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
       .argument('[name...]', 'only these scenarios')
       .option('--arch <arch>', 'x86_64 or arm64; otherwise that of this machine')
       .option('--flavor <flavor>', 'default or debug', 'default')
+      .option('--from <x.y>', 'the release of Linux that is booted')
+      .option('--to <x.y>', 'the release of Linux that a kexec goes to')
       .option('--source <path>', 'your own tarball or tree of Linux')
       .option('--list', 'say which there are')
       .option('--seed <n>', 'chooses the programs of tests that are random', positive)
@@ -127,6 +132,8 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
       .description("load a file in one kernel and answer from it in the next; the proof, and its control")
       .option('--arch <arch>', 'x86_64 or arm64; otherwise that of this machine')
       .option('--flavor <flavor>', 'default or debug', 'default')
+      .option('--from <x.y>', 'the release of Linux that is booted')
+      .option('--to <x.y>', 'the release of Linux that a kexec goes to')
       .option('--source <path>', 'your own tarball or tree of Linux')
       .option('--input <file>', "any file; otherwise the machine's package index")
       .option('--size <size>', 'memory of a seeded pattern beside it', '256M')

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { readFile, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { hostArch } from '../src/kernel/arch.js'
@@ -36,6 +36,8 @@ for (const [what, args, expected] of [
   ['more memory than there is', ['verify', '--size', '900G'], /expected \d+ MiB of free memory for the two guests, found \d+ MiB; choose a smaller --size/],
   ['an input that is not there', ['verify', '--input', '/nowhere/file'], /expected --input to name a file, found nothing at \/nowhere\/file/],
   ['an input that is a folder', ['verify', '--input', '/'], /expected --input to name a file, found something else at \//],
+  ['a release that the patches are not for', ['kernel', 'build', '--release', '6.12'], /expected a release of Linux that the patches are made for, which are 7\.3 and 7\.2, found 6\.12/],
+  ['a release to kexec to that the patches are not for', ['test', '--to', '6.12'], /which are 7\.3 and 7\.2, found 6\.12/],
   ['a source that is not there', ['kernel', 'build', '--source', '/nowhere/linux.tar.xz'], /expected --source to name a tarball or a folder, found nothing at/],
   ['a source that is no kernel', ['kernel', 'build', '--source', '/usr/bin'], /expected the sources of Linux in \/usr\/bin, found no Makefile and Kconfig/],
   ['run without a command', ['run'], /expected a command after `kmho run --`, found none/],
@@ -70,8 +72,8 @@ test('a truncated tarball is one line and exit code 2, and no tree is left behin
 
 test('a base that the patches do not fit is one line that names patch, file and hunk', async (t) => {
   const { patches } = kernelDirs(rootDir())
-  const [first = ''] = await listPatches(patches)
-  const others = patchedFiles(await readFile(join(patches, first), 'utf8')).map((file) => [file, 'int other;\n'])
+  const [first] = await listPatches(patches, '')
+  const others = patchedFiles(first?.text ?? '').map((file) => [file, 'int other;\n'])
   const tree = await writeTree(join(await tempDir(t), 'linux'), { ...TINY_KERNEL, ...Object.fromEntries(others) })
   const { status, stderr } = await kmho(t, ['--quiet', 'kernel', 'build', '--source', tree])
   assert.equal(status, 2)
@@ -103,6 +105,18 @@ test('--dry-run prints the argv of every step and makes nothing', async (t) => {
   assert.match(stdout, /merge_config\.sh -m -O \S+ \S+\.config \S+base\.config \S+arm64\.config \S+default\.config$/m)
   assert.match(stdout, /^# kexec of arm64 with kho=on, and beside it a control with kho=off$/m)
   assert.equal(existsSync(cache), false)
+})
+
+test('from one release of Linux to another takes a kernel of each, and to the same takes one', async (t) => {
+  const sources = async (...args: string[]): Promise<string[]> => {
+    const { status, stdout } = await kmho(t, ['--dry-run', 'test', ...args, 'talk_kexec'], { KMHO_KERNEL_MIRROR: 'https://mirror.example.org/' })
+    assert.equal(status, 0)
+    return [...stdout.matchAll(/^# kernel sources: linux-(\d+\.\d+)\./gm)].map((match) => match[1] ?? '')
+  }
+  assert.deepEqual(await sources('--from', '7.2'), ['7.2', '7.3'])
+  assert.deepEqual(await sources('--to', '7.2'), ['7.3', '7.2'])
+  assert.deepEqual(await sources('--from', '7.2', '--to', '7.2'), ['7.2'])
+  assert.deepEqual(await sources(), ['7.3'])
 })
 
 test('bench --dry-run names its guests, and both kernels', async (t) => {

@@ -11,6 +11,7 @@ import { parseFlavor } from '../kernel/config.js'
 export interface KernelBuildOptions {
   arch?: string
   flavor?: string
+  release?: string
   source?: string
   mirror?: string
   jobs?: number
@@ -20,7 +21,7 @@ export async function kernelBuild(options: KernelBuildOptions, context: Context)
   const plan = await planKernel({
     arch: options.arch === undefined ? hostArch() : parseArch(options.arch),
     flavor: parseFlavor(options.flavor ?? 'default'),
-    base: await readBase(context.dirs.base),
+    base: await readBase(context.dirs.base, options.release),
     dirs: context.dirs,
     cache: context.cache,
     signal: context.signal,

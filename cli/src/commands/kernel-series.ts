@@ -16,6 +16,7 @@ import { chooseRoad, fetchSource, type KernelSource } from '../kernel/source.js'
 import type { Step } from '../runner.js'
 
 export interface SeriesOptions {
+  release?: string
   source?: string
   output?: string
   arch?: string
@@ -23,7 +24,7 @@ export interface SeriesOptions {
 }
 
 async function sourceStep(options: SeriesOptions, context: Context, done: (source: KernelSource) => void): Promise<Step> {
-  const base = await readBase(context.dirs.base)
+  const base = await readBase(context.dirs.base, options.release)
   const road = await chooseRoad(options)
   return {
     title: 'kernel sources',
@@ -60,17 +61,20 @@ export async function kernelSeries(options: SeriesOptions, context: Context): Pr
 export async function kernelCheck(options: SeriesOptions, context: Context): Promise<ExitCode> {
   const { cache, dirs, signal } = context
   const arch = options.arch === undefined ? hostArch() : parseArch(options.arch)
-  const kernel: KernelOptions = { ...options, arch, flavor: 'default', base: await readBase(dirs.base), dirs, cache, signal }
+  const kernel: KernelOptions = { ...options, arch, flavor: 'default', base: await readBase(dirs.base, options.release), dirs, cache, signal }
   const findings: Finding[] = []
   let source: KernelSource | undefined
+  let judge: KernelSource | undefined
   const steps: Step[] = [
     await sourceStep(options, context, (found) => (source = found)),
+    // An older checkpatch wants other trailers.
+    ...(options.release === undefined ? [] : [await sourceStep({}, context, (found) => (judge = found))]),
     {
       title: 'checkpatch --strict on the series',
       run: async () => {
         await withWork(context, async (work) => {
           const mails = await exportSeries({ base: (source as KernelSource).dir, dirs, out: join(work, 'mails'), work: join(work, 'git'), signal })
-          findings.push(...(await runCheckpatch((source as KernelSource).dir, mails.slice(1), signal)))
+          findings.push(...(await runCheckpatch(((judge ?? source) as KernelSource).dir, mails.slice(1), signal)))
         })
         return `${findings.length} findings`
       },

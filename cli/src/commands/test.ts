@@ -19,6 +19,8 @@ import { seconds } from '../ui/ui.js'
 export interface TestOptions extends TestScale {
   arch?: string
   flavor?: string
+  from?: string
+  to?: string
   source?: string
   jobs?: number
   list?: boolean
@@ -47,7 +49,7 @@ export async function test(names: readonly string[], options: TestOptions, conte
     {
       title: `programs for guests of ${setup.arch}`,
       run: async (step) => {
-        const base = await readBase(context.dirs.base)
+        const base = await readBase(context.dirs.base, options.from)
         const { tree } = await ensureTree({ ...options, arch: setup.arch, flavor: setup.kernel.flavor, base, dirs: context.dirs, cache: context.cache, signal }, step)
         const dir = await buildSelftests(setup.arch, setup.kernel.headers, tree, context)
         const files = { ...(await appFiles(context.root, setup.addon)), ...nextKernelFiles(setup) }

@@ -20,6 +20,8 @@ import { bytes, seconds } from '../ui/ui.js'
 export interface VerifyOptions {
   arch?: string
   flavor?: string
+  from?: string
+  to?: string
   source?: string
   input?: string
   size?: string

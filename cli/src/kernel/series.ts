@@ -9,6 +9,7 @@ import { exists, listFiles } from '../cache.js'
 import { runCommand } from '../command.js'
 import { MachineryError } from '../errors.js'
 import type { KernelDirs } from '../paths.js'
+import { readKernelRelease } from './source.js'
 import { listPatches, patchCommand, patchedFiles, describeReject } from './tree.js'
 
 /** The paths that a patch's `Overlay:` lines name: files, or folders with a slash at the end. */
@@ -56,8 +57,7 @@ export interface ExportOptions {
 export async function exportSeries(options: ExportOptions): Promise<string[]> {
   const { base, dirs, work, signal } = options
   const out = resolve(options.out)
-  const names = await listPatches(dirs.patches)
-  const patches = await Promise.all(names.map(async (name) => ({ name, text: await readFile(join(dirs.patches, name), 'utf8') })))
+  const patches = await listPatches(dirs.patches, await readKernelRelease(base))
   const owners = assignOverlay(patches, await listFiles(dirs.overlay))
   const git = (args: string[], input?: string): Promise<{ stdout: string }> =>
     runCommand(
@@ -78,11 +78,11 @@ export async function exportSeries(options: ExportOptions): Promise<string[]> {
   }
   await git(['add', '-A'])
   await git(['commit', '-q', '--allow-empty', '-m', 'base'])
-  for (const { name, text } of patches) {
+  for (const { name, path, text } of patches) {
     const mail = await git(['mailinfo', join(work, '.git', 'message'), join(work, '.git', 'patch')], text)
     const field = (key: string): string => new RegExp(`^${key}: (.*)$`, 'm').exec(mail.stdout)?.[1]?.trim() ?? ''
     if (!field('Subject')) throw new MachineryError({ expected: `a Subject: in ${name}`, found: 'none' })
-    const applied = await runCommand(patchCommand(work, join(dirs.patches, name)), { signal, accept: [1] })
+    const applied = await runCommand(patchCommand(work, path), { signal, accept: [1] })
     if (applied.exitCode !== 0) throw new MachineryError({ expected: `${name} to apply without fuzz`, found: describeReject(applied.stdout) })
     for (const file of owners.get(name) ?? []) await put(join(dirs.overlay, file), join(work, file))
     const body = (await readFile(join(work, '.git', 'message'), 'utf8')).trim()

@@ -340,6 +340,11 @@ export async function readKernelVersion(dir: string): Promise<string | undefined
   return version && level ? `${version}.${level}.${sub ?? 0}` : undefined
 }
 
+/** The release that a tree belongs to, such as "7.2"; its patches may differ. */
+export async function readKernelRelease(dir: string): Promise<string> {
+  return (await readKernelVersion(dir))?.split('.').slice(0, 2).join('.') ?? ''
+}
+
 async function requireKernel(dir: string, name: string): Promise<void> {
   if (!(await readKernelVersion(dir)) || !(await exists(join(dir, 'Kconfig')))) {
     throw new UsageError({ expected: `the sources of Linux in ${name}`, found: 'no Makefile and Kconfig of a kernel' })

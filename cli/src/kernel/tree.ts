@@ -5,11 +5,11 @@
 
 import { chmod, copyFile, lstat, mkdir, mkdtemp, readFile, readdir, rename, rm, unlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { exists, hashDir, listFiles, makeWhole, sha256Text, withLock } from '../cache.js'
+import { exists, hashDir, hashFiles, listFiles, makeWhole, sha256Text, withLock } from '../cache.js'
 import { formatCommand, runCommand, type Command } from '../command.js'
 import { MachineryError, UsageError } from '../errors.js'
 import type { CacheDirs, KernelDirs } from '../paths.js'
-import type { KernelSource } from './source.js'
+import { readKernelRelease, type KernelSource } from './source.js'
 
 export interface KernelTree {
   /** Names the contents: base, patches and overlay. */
@@ -31,10 +31,29 @@ interface Stamp {
   files: string[]
 }
 
-/** The files of the series, in the order in which they are applied. */
-export async function listPatches(dir: string): Promise<string[]> {
-  const names = await readdir(dir).catch(() => [])
-  return names.filter((name) => /^\d{4}-.*\.patch$/.test(name)).sort()
+export interface Patch {
+  name: string
+  path: string
+  text: string
+}
+
+async function readPatches(dir: string): Promise<Patch[]> {
+  const names = (await readdir(dir).catch(() => [])).filter((name) => /^\d{4}-.*\.patch$/.test(name))
+  return Promise.all(names.map(async (name) => ({ name, path: join(dir, name), text: await readFile(join(dir, name), 'utf8') })))
+}
+
+/**
+ * The series as it is for one release of Linux, in the order in which it is applied. A patch in
+ * the folder of that release, such as `7.2`, stands for the one of the same name if there is one;
+ * one without a diff only says why that is left out.
+ */
+export async function listPatches(dir: string, release: string): Promise<Patch[]> {
+  const patches = new Map((await readPatches(dir)).map((patch) => [patch.name, patch]))
+  for (const patch of await readPatches(join(dir, release))) {
+    if (patchedFiles(patch.text).length > 0) patches.set(patch.name, patch)
+    else patches.delete(patch.name)
+  }
+  return [...patches.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
 /** The paths of the existing files that a patch changes, as its `---` and `+++` lines name them. */
@@ -44,16 +63,20 @@ export function patchedFiles(patch: string): string[] {
   return [...files].sort()
 }
 
+async function hashPatches(source: Pick<KernelSource, 'dir'>, dirs: KernelDirs): Promise<string> {
+  return hashFiles(await listPatches(dirs.patches, await readKernelRelease(source.dir)))
+}
+
 /** Names everything that is in a tree. */
-export async function treeKey(source: Pick<KernelSource, 'key'>, dirs: KernelDirs, stock: boolean): Promise<string> {
+export async function treeKey(source: Pick<KernelSource, 'key' | 'dir'>, dirs: KernelDirs, stock: boolean): Promise<string> {
   if (stock) return sha256Text('stock', source.key)
-  return sha256Text(source.key, await hashDir(dirs.patches), await hashDir(dirs.overlay))
+  return sha256Text(source.key, await hashPatches(source, dirs), await hashDir(dirs.overlay))
 }
 
 /** Names what a kernel is made from: a change of a selftest or of documentation makes no other kernel. */
-export async function codeKey(source: Pick<KernelSource, 'key'>, dirs: KernelDirs, stock: boolean): Promise<string> {
+export async function codeKey(source: Pick<KernelSource, 'key' | 'dir'>, dirs: KernelDirs, stock: boolean): Promise<string> {
   if (stock) return sha256Text('stock', source.key)
-  return sha256Text(source.key, await hashDir(dirs.patches), await hashDir(dirs.overlay, (file) => !/^(?:tools|Documentation)\//.test(file)))
+  return sha256Text(source.key, await hashPatches(source, dirs), await hashDir(dirs.overlay, (file) => !/^(?:tools|Documentation)\//.test(file)))
 }
 
 export function patchCommand(dir: string, patch: string): Command {
@@ -80,17 +103,16 @@ export function describeReject(output: string): string {
  * names. Throws naming the patch, file and hunk that was rejected.
  */
 export async function applySeries(base: string, patchDir: string, work: string, signal: AbortSignal): Promise<string[]> {
-  const patches = await listPatches(patchDir)
-  const touched = new Set<string>()
-  for (const name of patches) for (const file of patchedFiles(await readFile(join(patchDir, name), 'utf8'))) touched.add(file)
+  const patches = await listPatches(patchDir, await readKernelRelease(base))
+  const touched = new Set(patches.flatMap(({ text }) => patchedFiles(text)))
   for (const file of touched) {
     if (!(await exists(join(base, file)))) continue
     await mkdir(join(work, dirname(file)), { recursive: true })
     await copyFile(join(base, file), join(work, file))
     await chmod(join(work, file), 0o644)
   }
-  for (const name of patches) {
-    const command = patchCommand(work, join(patchDir, name))
+  for (const { name, path } of patches) {
+    const command = patchCommand(work, path)
     const { exitCode, stdout, stderr } = await runCommand(command, { signal, accept: [1] })
     if (exitCode !== 0) {
       throw new UsageError({ expected: `${name} to apply without fuzz to ${base}`, found: describeReject(`${stdout}\n${stderr}`), mend: 'the patches do not fit this base; choose another with --source' })

@@ -8,6 +8,7 @@ import { checkpatchCommand, parseCheckpatch, parseSparse } from '../../src/kerne
 import { kernelDirs } from '../../src/paths.js'
 import { listFiles } from '../../src/cache.js'
 import { listPatches } from '../../src/kernel/tree.js'
+import { readBases } from '../../src/kernel/base.js'
 import { FITTING_PATCH, tempDir, TINY_KERNEL, writeTree } from '../support.js'
 
 test('the Overlay: lines below the --- are read, and no others', () => {
@@ -26,16 +27,31 @@ test('each file of the overlay belongs to exactly one patch', () => {
   assert.throws(() => assignOverlay(patches, ['mm/kmho/core.c']), /expected files of the overlay at include\/linux\/kmho\.h, which 0002-b\.patch names/)
 })
 
-test('our own series has a place for every file of the overlay', async () => {
-  const dirs = kernelDirs()
-  const patches = await Promise.all((await listPatches(dirs.patches)).map(async (name) => ({ name, text: await readFile(join(dirs.patches, name), 'utf8') })))
-  assert.ok(patches.length > 0)
-  assignOverlay(patches, await listFiles(dirs.overlay))
-  for (const { name, text } of patches) {
-    assert.doesNotMatch(text, /^Signed-off-by:/m, `${name}: a person signs when sending`)
-    assert.match(text, /^Assisted-by:/m, `${name}: says that it was assisted`)
-  }
-})
+for (const { series: release } of await readBases(kernelDirs().base)) {
+  test(`our own series for ${release} has a place for every file of the overlay`, async () => {
+    const dirs = kernelDirs()
+    const patches = await listPatches(dirs.patches, release)
+    assert.ok(patches.length > 0)
+    assignOverlay(patches, await listFiles(dirs.overlay))
+    for (const { name, text } of patches) {
+      assert.doesNotMatch(text, /^Signed-off-by:/m, `${name}: a person signs when sending`)
+      assert.match(text, /^Assisted-by:/m, `${name}: says that it was assisted`)
+    }
+  })
+
+  test(`a patch for ${release} says and adds what the one says and adds that it stands for`, async () => {
+    const dirs = kernelDirs()
+    const message = (text: string): string => text.slice(0, text.search(/^---$/m))
+    const added = (text: string): string[] => text.split('\n').filter((line) => /^\+(?!\+\+ )/.test(line)).sort()
+    const ours = new Map((await listPatches(dirs.patches, '')).map(({ name, text }) => [name, text]))
+    for (const { name, text } of await listPatches(dirs.patches, release)) {
+      // What comes before the series makes an older release ready for it.
+      if (name.startsWith('0000-')) continue
+      assert.equal(message(text), message(ours.get(name) ?? ''), name)
+      assert.deepEqual(added(text), added(ours.get(name) ?? ''), name)
+    }
+  })
+}
 
 test('the series is exported as mails, the overlay in the patch that it belongs to', async (t) => {
   const dir = await tempDir(t)

@@ -85,6 +85,21 @@ test('a patch that would need fuzz is refused', async (t) => {
   await assert.rejects(prepareTree(options), /hunk 1 rejected/)
 })
 
+test('a patch in the folder of a release stands for the one of the same name, or says why there is none', async (t) => {
+  const files = {
+    'patches/7.3/0000-first.patch': FITTING_PATCH.replaceAll('line_1', 'line_2').replace('int hook;', 'int first;').replace('@@ -10,4 +10,5 @@', '@@ -20,4 +20,5 @@'),
+    'patches/0001-hook.patch': FITTING_PATCH.replace(' int line_10;', ' int other_10;'),
+    'patches/0002-more.patch': FITTING_PATCH.replaceAll('mm/mmap.c', 'mm/gone.c'),
+    'patches/7.3/0001-hook.patch': FITTING_PATCH.replace('int hook;', 'int hook_of_this_release;'),
+    'patches/7.3/0002-more.patch': 'There is no mm/gone.c here.\n',
+    'patches/7.2/0001-hook.patch': 'For another release.\n',
+  }
+  const { options } = await bench(t, files)
+  const tree = await prepareTree(options)
+  assert.match(await readFile(join(tree.dir, 'mm/mmap.c'), 'utf8'), /int line_11;\nint hook_of_this_release;\nint line_12;/)
+  assert.match(await readFile(join(tree.dir, 'mm/mmap.c'), 'utf8'), /int line_21;\nint first;\nint line_22;/)
+})
+
 test('a patch of a file that the base does not have is refused', async (t) => {
   const { options } = await bench(t, { 'patches/0001-hook.patch': FITTING_PATCH.replaceAll('mm/mmap.c', 'mm/gone.c') })
   await assert.rejects(prepareTree(options), /expected 0001-hook\.patch to apply/)
