@@ -434,12 +434,13 @@ int kmho_freeze(struct kmho_record *rec);
 /* What crosses the kexec (serial.c) */
 int kmho_serialize(void);
 void kmho_unserialize(void);
+int kmho_list_table(const struct kmho_table *table, u32 flags);
 u64 kmho_table_phys(const struct kmho_table *table);
 bool kmho_extent_is_sane(const struct kmho_extent_ser *ext);
 int kmho_preserve_again(struct kmho_table *extents);
 
 #if IS_ENABLED(CONFIG_KUNIT)
-u32 kmho_root_crc(struct kmho_root_ser root);
+u32 kmho_root_crc(const struct kmho_root_ser *root, size_t size);
 u32 kmho_record_crc(struct kmho_record_ser ser);
 int kmho_check_areas(const struct kmho_table *areas);
 u32 kmho_object_crc(const struct kmho_object_ser *ser);

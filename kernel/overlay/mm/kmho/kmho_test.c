@@ -1018,7 +1018,9 @@ static void extent_layout_is_the_abi(struct kunit *test)
 	struct kmho_extent_ser ext;
 
 	KUNIT_EXPECT_EQ(test, sizeof(struct kmho_page_ser), 16);
-	KUNIT_EXPECT_EQ(test, sizeof(struct kmho_root_ser), 56);
+	KUNIT_EXPECT_EQ(test, sizeof(struct kmho_root_ser), 72);
+	KUNIT_EXPECT_EQ(test, KMHO_ROOT_HEAD, 40);
+	KUNIT_EXPECT_EQ(test, sizeof(struct kmho_list_ser), 24);
 	KUNIT_EXPECT_EQ(test, sizeof(struct kmho_record_ser), 64);
 	KUNIT_EXPECT_EQ(test, sizeof(struct kmho_area_ser), 40);
 	KUNIT_EXPECT_EQ(test, sizeof(struct kmho_object_ser), 328);
@@ -1078,11 +1080,13 @@ static struct kmho_root_ser __init good_root(void)
 	struct kmho_root_ser root = {
 		.compatible = KMHO_COMPATIBLE,
 		.page_shift = PAGE_SHIFT,
+		.lists = 0x123000,
+		.nr_lists = 7,
 		.nr_records = 3,
 		.records = 0x789000,
 	};
 
-	root.crc = kmho_root_crc(root);
+	root.crc = kmho_root_crc(&root, sizeof(root));
 	return root;
 }
 
@@ -1094,7 +1098,7 @@ static void __init serial_root_crc_finds_each_bit(struct kunit *test)
 
 	for (bit = 0; bit < BITS_PER_BYTE * sizeof(root); bit++) {
 		bytes[bit / 8] ^= BIT(bit % 8);
-		if (root.crc == kmho_root_crc(root))
+		if (root.crc == kmho_root_crc(&root, sizeof(root)))
 			missed++;
 		bytes[bit / 8] ^= BIT(bit % 8);
 	}
@@ -1105,31 +1109,53 @@ static void __init serial_root_crc_finds_each_bit(struct kunit *test)
 static void __init serial_root_of_another_kernel(struct kunit *test)
 {
 	struct kmho_root_ser root = good_root();
+	const size_t size = sizeof(root);
 
-	KUNIT_EXPECT_EQ(test, kmho_root_check(&root, sizeof(root)), 0);
-	KUNIT_EXPECT_EQ(test, kmho_root_check(&root, PAGE_SIZE), 0);
-	KUNIT_EXPECT_EQ(test, kmho_root_check(&root, sizeof(root) - 1),
+	KUNIT_EXPECT_EQ(test, kmho_root_check(&root, size), 0);
+	KUNIT_EXPECT_EQ(test, kmho_root_check(&root, KMHO_ROOT_HEAD - 1),
 			-EINVAL);
+	KUNIT_EXPECT_EQ(test, kmho_root_check(&root, PAGE_SIZE + 1), -EINVAL);
+	KUNIT_EXPECT_EQ(test, kmho_root_check(&root, size - 1), -EBADMSG);
 
 	/* A damaged root is told from one that is sound but strange. */
 	root.records ^= PAGE_SIZE;
-	KUNIT_EXPECT_EQ(test, kmho_root_check(&root, sizeof(root)), -EBADMSG);
+	KUNIT_EXPECT_EQ(test, kmho_root_check(&root, size), -EBADMSG);
 
 	root = good_root();
 	root.page_shift = PAGE_SHIFT + 2;
-	root.crc = kmho_root_crc(root);
-	KUNIT_EXPECT_EQ(test, kmho_root_check(&root, sizeof(root)), -EINVAL);
+	root.crc = kmho_root_crc(&root, size);
+	KUNIT_EXPECT_EQ(test, kmho_root_check(&root, size), -EINVAL);
 
 	root = good_root();
 	memset(root.compatible, 'k', sizeof(root.compatible));
-	root.crc = kmho_root_crc(root);
-	KUNIT_EXPECT_EQ(test, kmho_root_check(&root, sizeof(root)), -EINVAL);
+	KUNIT_EXPECT_EQ(test, kmho_root_check(&root, size), -EBADMSG);
+	root.crc = kmho_root_crc(&root, size);
+	KUNIT_EXPECT_EQ(test, kmho_root_check(&root, size), -EPROTO);
 
 	/* A longer string that begins like ours is not ours. */
 	root = good_root();
 	root.compatible[sizeof(KMHO_COMPATIBLE) - 1] = '1';
-	root.crc = kmho_root_crc(root);
-	KUNIT_EXPECT_EQ(test, kmho_root_check(&root, sizeof(root)), -EINVAL);
+	root.crc = kmho_root_crc(&root, size);
+	KUNIT_EXPECT_EQ(test, kmho_root_check(&root, size), -EPROTO);
+}
+
+/* Another format has more behind the head, or less; its checksum counts that. */
+static void __init serial_root_of_another_size(struct kunit *test)
+{
+	const size_t sizes[] = { KMHO_ROOT_HEAD, KMHO_ROOT_HEAD + 8, PAGE_SIZE };
+	struct kmho_root_ser *root = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, root);
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		memset(root, 0xa5, PAGE_SIZE);
+		*root = good_root();
+		root->compatible[0] = 'K';
+		root->crc = kmho_root_crc(root, sizes[i]);
+		KUNIT_EXPECT_EQ(test, kmho_root_check(root, sizes[i]), -EPROTO);
+		((u8 *)root)[sizes[i] - 1] ^= 1;
+		KUNIT_EXPECT_EQ(test, kmho_root_check(root, sizes[i]), -EBADMSG);
+	}
 }
 
 static int __init check_areas(struct kunit *test,
@@ -1666,6 +1692,7 @@ static struct kunit_case __refdata kmho_serial_cases[] = {
 	KUNIT_CASE(serial_record_crc_finds_each_bit),
 	KUNIT_CASE(serial_root_crc_finds_each_bit),
 	KUNIT_CASE(serial_root_of_another_kernel),
+	KUNIT_CASE(serial_root_of_another_size),
 	KUNIT_CASE(serial_areas_that_are_sound),
 	KUNIT_CASE(serial_areas_that_cannot_be),
 	KUNIT_CASE(serial_areas_of_objects),

@@ -20,11 +20,19 @@
 static struct kmho_root_ser *kmho_root;
 static struct kmho_table kmho_records;
 static struct kmho_table kmho_objects;
+static struct kmho_table kmho_lists;
 
-VISIBLE_IF_KUNIT u32 kmho_root_crc(struct kmho_root_ser root)
+/* The version to claim; another than our own has the next kernel refuse it. */
+static u32 kmho_version = KMHO_ABI_VERSION;
+
+VISIBLE_IF_KUNIT u32 kmho_root_crc(const struct kmho_root_ser *root, size_t size)
 {
-	root.crc = 0;
-	return crc32c(~0, &root, sizeof(root));
+	struct kmho_root_ser head = *root;
+	u32 crc;
+
+	head.crc = 0;
+	crc = crc32c(~0, &head, KMHO_ROOT_HEAD);
+	return crc32c(crc, (const void *)root + KMHO_ROOT_HEAD, size - KMHO_ROOT_HEAD);
 }
 
 VISIBLE_IF_KUNIT u32 kmho_record_crc(struct kmho_record_ser ser)
@@ -49,12 +57,41 @@ static void kmho_root_write(void)
 	*kmho_root = (struct kmho_root_ser) {
 		.compatible = KMHO_COMPATIBLE,
 		.page_shift = PAGE_SHIFT,
+		.lists = kmho_table_phys(&kmho_lists),
+		.nr_lists = kmho_lists.nr_entries,
 		.nr_records = kmho_records.nr_entries,
 		.records = kmho_table_phys(&kmho_records),
 		.nr_objects = kmho_objects.nr_entries,
 		.objects = kmho_table_phys(&kmho_objects),
 	};
-	kmho_root->crc = kmho_root_crc(*kmho_root);
+	if (IS_ENABLED(CONFIG_KMHO_DEBUG) && kmho_version != KMHO_ABI_VERSION) {
+		snprintf(kmho_root->compatible, sizeof(kmho_root->compatible),
+			 "kmho-v%u", kmho_version);
+		/* What only that version could read */
+		memset(&kmho_root->nr_records, 0xff,
+		       sizeof(*kmho_root) - KMHO_ROOT_HEAD);
+	}
+	kmho_root->crc = kmho_root_crc(kmho_root, sizeof(*kmho_root));
+}
+
+/**
+ * kmho_list_table - put a table on the list of those that a stranger frees
+ * @table:	the table, sealed or to be sealed
+ * @flags:	KMHO_LIST_*
+ *
+ * Context: in kmho_serialize().
+ * Return: 0, or -ENOMEM.
+ */
+int kmho_list_table(const struct kmho_table *table, u32 flags)
+{
+	struct kmho_list_ser ser = {
+		.first = kmho_table_phys(table),
+		.nr_entries = table->nr_entries,
+		.entry_size = table->entry_size,
+		.flags = flags,
+	};
+
+	return ser.first ? kmho_table_append(&kmho_lists, &ser) : 0;
 }
 
 static int kmho_record_write(struct kmho_record *rec)
@@ -69,6 +106,7 @@ static int kmho_record_write(struct kmho_record *rec)
 		.nr_pages = rec->nr_pages,
 		.nr_migrated = rec->nr_migrated,
 	};
+	int err;
 
 	kmho_table_seal(&rec->areas, false);
 	kmho_table_seal(&rec->extents, false);
@@ -76,7 +114,12 @@ static int kmho_record_write(struct kmho_record *rec)
 	if (IS_ENABLED(CONFIG_KMHO_DEBUG) && rec->flip)
 		((u8 *)(rec->areas.pages[0] + 1))[1] ^= 1;
 
-	return kmho_table_append(&kmho_records, &ser);
+	err = kmho_list_table(&rec->areas, 0);
+	if (!err)
+		err = kmho_list_table(&rec->extents, KMHO_LIST_EXTENTS);
+	if (!err)
+		err = kmho_table_append(&kmho_records, &ser);
+	return err;
 }
 
 /**
@@ -92,6 +135,7 @@ int kmho_serialize(void)
 
 	kmho_table_init(&kmho_records, sizeof(struct kmho_record_ser));
 	kmho_table_init(&kmho_objects, sizeof(struct kmho_object_ser));
+	kmho_table_init(&kmho_lists, sizeof(struct kmho_list_ser));
 	while ((rec = kmho_record_next(rec))) {
 		err = kmho_record_write(rec);
 		if (err) {
@@ -104,8 +148,15 @@ int kmho_serialize(void)
 	if (err)
 		return err;
 
+	err = kmho_list_table(&kmho_objects, KMHO_LIST_HEADERS);
+	if (!err)
+		err = kmho_list_table(&kmho_records, KMHO_LIST_HEADERS);
+	if (err)
+		return err;
+
 	kmho_table_seal(&kmho_records, true);
 	kmho_table_seal(&kmho_objects, true);
+	kmho_table_seal(&kmho_lists, false);
 	kmho_root_write();
 	return 0;
 }
@@ -117,6 +168,7 @@ void kmho_unserialize(void)
 {
 	kmho_table_destroy(&kmho_records);
 	kmho_table_destroy(&kmho_objects);
+	kmho_table_destroy(&kmho_lists);
 	kmho_root_write();
 }
 
@@ -333,22 +385,28 @@ static int __init kmho_record_read(const struct kmho_record_ser *ser)
 	return err;
 }
 
+/*
+ * Is it sound, and ours to read? -EPROTO stands for a format that we can free and
+ * do no more with.
+ */
 VISIBLE_IF_KUNIT int __init kmho_root_check(const struct kmho_root_ser *root,
 					    size_t size)
 {
-	if (size < sizeof(*root)) {
-		pr_err("what the last kernel left is too short: %zu bytes\n",
+	bool foreign;
+
+	if (size < KMHO_ROOT_HEAD || size > PAGE_SIZE) {
+		pr_err("what the last kernel left has a strange size: %zu bytes\n",
 		       size);
 		return -EINVAL;
 	}
-	if (strncmp(root->compatible, KMHO_COMPATIBLE,
-		    sizeof(root->compatible))) {
+	foreign = strncmp(root->compatible, KMHO_COMPATIBLE,
+			  sizeof(root->compatible));
+	if (foreign)
 		pr_err("the last kernel wrote '%.*s', this one reads '%s'\n",
 		       (int)sizeof(root->compatible), root->compatible,
 		       KMHO_COMPATIBLE);
-		return -EINVAL;
-	}
-	if (root->crc != kmho_root_crc(*root)) {
+	if ((!foreign && size != sizeof(*root)) ||
+	    root->crc != kmho_root_crc(root, size)) {
 		pr_err("what the last kernel left is damaged\n");
 		return -EBADMSG;
 	}
@@ -358,13 +416,73 @@ VISIBLE_IF_KUNIT int __init kmho_root_check(const struct kmho_root_ser *root,
 		return -EINVAL;
 	}
 
+	return foreign ? -EPROTO : 0;
+}
+
+/* Free a table of a format that is not ours, and what its extents hold. */
+static int __init kmho_free_table(const struct kmho_list_ser *ser,
+				  unsigned long *nr)
+{
+	struct kmho_extent_ser *ext;
+	struct kmho_table table;
+	struct kmho_pos pos;
+	int err;
+
+	if (ser->entry_size < sizeof(u64) ||
+	    ser->entry_size > PAGE_SIZE - sizeof(struct kmho_page_ser))
+		return -EINVAL;
+	if ((ser->flags & KMHO_LIST_EXTENTS) && ser->entry_size != sizeof(*ext))
+		return -EINVAL;
+
+	kmho_table_init(&table, ser->entry_size);
+	err = kmho_table_load(&table, ser->first, ser->nr_entries,
+			      ser->flags & KMHO_LIST_HEADERS);
+	if (err)
+		return err;
+
+	*nr += table.nr_pages;
+	if (ser->flags & KMHO_LIST_EXTENTS) {
+		for_each_kmho_entry(&table, pos, ext) {
+			ext->what &= ~KMHO_EXTENT_FLAGS;
+			if (!pfn_valid(kmho_extent_pfn(ext)))
+				continue;
+			*nr += kmho_extent_nr(ext);
+			kmho_extent_release(ext);
+		}
+	}
+	kmho_table_destroy(&table);
+
 	return 0;
+}
+
+/* Free all that a kernel with another format has left. */
+static void __init kmho_free_foreign(const struct kmho_root_ser *root)
+{
+	struct kmho_list_ser *ser;
+	struct kmho_table lists;
+	unsigned long nr = 0;
+	struct kmho_pos pos;
+	int err;
+
+	kmho_table_init(&lists, sizeof(*ser));
+	err = kmho_table_load(&lists, root->lists, root->nr_lists, false);
+	if (err)
+		pr_err("list of tables refused, their memory stays unused: %pe\n",
+		       ERR_PTR(err));
+	for_each_kmho_entry(&lists, pos, ser) {
+		err = kmho_free_table(ser, &nr);
+		if (err)
+			pr_err("table refused, its memory stays unused: %pe\n",
+			       ERR_PTR(err));
+	}
+	kmho_table_destroy(&lists);
+	pr_info("freed %lu pages that it left\n", nr);
 }
 
 /* Take in what the last kernel left, as far as it is sound. */
 static void __init kmho_read(void)
 {
-	struct kmho_table records, objects;
+	struct kmho_table lists, objects, records;
 	struct kmho_record_ser *ser;
 	struct kmho_root_ser *root;
 	unsigned long nr = 0;
@@ -379,8 +497,19 @@ static void __init kmho_read(void)
 		return;
 
 	root = phys_to_virt(phys);
-	if (kmho_root_check(root, size))
+	err = kmho_root_check(root, size);
+	if (err == -EPROTO) {
+		kmho_free_foreign(root);
+		kho_restore_free(root);
+	}
+	if (err)
 		return;
+
+	kmho_table_init(&lists, sizeof(struct kmho_list_ser));
+	err = kmho_table_load(&lists, root->lists, root->nr_lists, false);
+	if (err)
+		pr_err("list of tables refused: %pe\n", ERR_PTR(err));
+	kmho_table_destroy(&lists);
 
 	kmho_table_init(&records, sizeof(*ser));
 	err = kmho_table_load(&records, root->records, root->nr_records, true);
@@ -432,6 +561,7 @@ static void __init kmho_debugfs_init(void)
 
 	debugfs_create_file_unsafe("flip_bit", 0200, dir, NULL,
 				   &kmho_flip_fops);
+	debugfs_create_u32("version", 0600, dir, &kmho_version);
 }
 #else
 static void __init kmho_debugfs_init(void) { }
@@ -451,6 +581,7 @@ static int __init kmho_init(void)
 	}
 	kmho_table_init(&kmho_records, sizeof(struct kmho_record_ser));
 	kmho_table_init(&kmho_objects, sizeof(struct kmho_object_ser));
+	kmho_table_init(&kmho_lists, sizeof(struct kmho_list_ser));
 	kmho_root_write();
 	err = kho_add_subtree(KMHO_KHO_NODE, kmho_root, sizeof(*kmho_root));
 	if (err)

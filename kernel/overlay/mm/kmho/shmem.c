@@ -1626,7 +1626,9 @@ int kmho_objects_write(struct kmho_table *table)
 		ser->crc = kmho_object_crc(ser);
 		if (IS_ENABLED(CONFIG_KMHO_DEBUG) && obj->flip && ser->extents)
 			((u8 *)(obj->extents.pages[0] + 1))[1] ^= 1;
-		err = kmho_table_append(table, ser);
+		err = kmho_list_table(&obj->extents, KMHO_LIST_EXTENTS);
+		if (!err)
+			err = kmho_table_append(table, ser);
 		if (err)
 			return err;
 	}

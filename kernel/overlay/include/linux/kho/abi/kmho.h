@@ -6,6 +6,7 @@
 #define _LINUX_KHO_ABI_KMHO_H
 
 #include <linux/bits.h>
+#include <linux/stddef.h>
 #include <linux/types.h>
 
 #include <asm/page.h>
@@ -44,12 +45,17 @@
  * of them is of hugetlb.
  *
  * Any change to these structures or to their meaning changes
- * %KMHO_COMPATIBLE, and a kernel refuses a string that it does not know.
+ * %KMHO_COMPATIBLE, and a kernel takes over nothing under a string that it does
+ * not know. It frees it, for which some things are the same under every string:
+ * that KHO's subnode leads to a blob with a checksum over all of it, the blob's
+ * first fields, up to @nr_lists of &struct kmho_root_ser; &struct kmho_page_ser
+ * and its checksum; the list of all tables, of &struct kmho_list_ser; and the
+ * place and the number of the pages in a &struct kmho_extent_ser.
  */
 
 #define KMHO_KHO_NODE		"kmho"
-#define KMHO_COMPATIBLE		"kmho-v2"
-#define KMHO_ABI_VERSION	2
+#define KMHO_COMPATIBLE		"kmho-v3"
+#define KMHO_ABI_VERSION	3
 
 /**
  * struct kmho_page_ser - header of each page of a table
@@ -68,6 +74,8 @@ struct kmho_page_ser {
  * @compatible:	%KMHO_COMPATIBLE, padded with zeros
  * @page_shift:	%PAGE_SHIFT of the kernel that wrote it
  * @crc:	CRC-32C
+ * @lists:	physical address of the first page of the list of tables; 0: none
+ * @nr_lists:	number of tables in it
  * @nr_records:	number of records
  * @records:	physical address of the first page of the record table; 0: none
  * @nr_objects:	number of objects
@@ -77,10 +85,33 @@ struct kmho_root_ser {
 	char compatible[16];
 	__u32 page_shift;
 	__u32 crc;
+	__u64 lists;
+	__u64 nr_lists;
+	/* From here on as @compatible says */
 	__u64 nr_records;
 	__u64 records;
 	__u64 nr_objects;
 	__u64 objects;
+};
+
+#define KMHO_ROOT_HEAD	offsetof(struct kmho_root_ser, nr_records)
+
+/* kmho_list_ser.flags */
+#define KMHO_LIST_EXTENTS	BIT(0)	/* its entries are kmho_extent_ser */
+#define KMHO_LIST_HEADERS	BIT(1)	/* its checksums leave the entries out */
+
+/**
+ * struct kmho_list_ser - a table, for a kernel that can only free it
+ * @first:	physical address of its first page
+ * @nr_entries:	number of entries in all of its pages
+ * @entry_size:	size of an entry, in bytes
+ * @flags:	KMHO_LIST_*
+ */
+struct kmho_list_ser {
+	__u64 first;
+	__u64 nr_entries;
+	__u32 entry_size;
+	__u32 flags;
 };
 
 /**
