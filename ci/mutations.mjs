@@ -16,6 +16,7 @@ const MUTATIONS = [
   { name: 'RLIMIT_MEMLOCK is not asked', file: 'record.c', find: 'if (enforce && locked > limit)', put: 'if (0)', scenario: 'owners', fails: /RLIMIT_MEMLOCK/ },
   { name: 'a flipped bit is not noticed', file: 'extent.c', find: 'ser->crc != kmho_page_crc(', put: '0 != 0 * kmho_page_crc(', scenario: 'damage_kexec', fails: /./ },
   { name: 'an untaken record is not preserved again', file: 'serial.c', find: 'err = kmho_extents_preserve(ext, 1);', put: 'err = 0;', scenario: 'anon_kexec', fails: /again/ },
+  { name: 'memory of another format stays with KHO', file: 'serial.c', find: 'kmho_extent_release(ext);', put: '(void)pos;', scenario: 'format_kexec', fails: /again/ },
   { name: 'frozen memory stays writable', file: 'freeze.c', find: 'ptep_set_wrprotect(walk->mm, addr, pte);\n\t\tif', put: 'if', scenario: 'freeze', fails: /./ },
   { name: 'a page moves from one scratch area to another', file: 'collect.c', find: 'unsigned int flags = memalloc_pin_save();', put: 'unsigned int flags = current->flags & PF_MEMALLOC_PIN;', scenario: 'exit', fails: /huge pages in scratch areas/ },
   { name: 'a page in a scratch area is taken where it is', file: 'collect.c', find: 'c->in_scratch = kho_scratch_overlap(', put: 'c->in_scratch = 0 && kho_scratch_overlap(', scenario: 'exit', fails: /scratch/ },
