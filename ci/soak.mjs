@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // SPDX-License-Identifier: MIT
 // `npm run test:soak`: what takes hours. The tests under a kernel that checks itself, many random
-// programs, a million random calls, a hundred kexecs. `--arch` and `--only STEP` choose.
+// programs, a million random calls, from one release of Linux to another, a hundred kexecs.
+// `--arch` and `--only STEP` choose.
 
 import { bootstrap } from './bootstrap.mjs'
 
@@ -29,6 +30,12 @@ async function soak() {
       return add(...tallies)
     },
     fuzz: (arch) => test(`${CALLS} random calls, ${arch}`, ['--arch', arch, '--calls', String(CALLS), 'fuzz']),
+    // As when a machine is updated, and when that is taken back. Fragments are slow in a 7.2 that is booted by a kexec.
+    releases: async (arch) =>
+      add(
+        await test(`Linux 7.2, and by a kexec 7.3: all tests, ${arch}`, ['--arch', arch, '--from', '7.2']),
+        await test(`Linux 7.3, and by a kexec 7.2: what survives, ${arch}`, ['--arch', arch, '--to', '7.2', 'talk_kexec', 'anon_kexec', 'live_kexec', 'chain_kexec', 'damage_kexec', 'format_kexec']),
+      ),
     chain: (arch) => test(`${KEXECS} kexecs with ${MIB} MiB, ${arch}`, ['--arch', arch, '--kexecs', String(KEXECS), '--mib', String(MIB), 'chain_kexec']),
   }
   const chosen = options.only ? [options.only].flat() : Object.keys(steps)
