@@ -40,9 +40,6 @@
 #include "../internal.h"
 #include "internal.h"
 
-/* How often a block is looked at again before it counts as busy */
-#define KMHO_COLLECT_TRIES	10
-
 /* Flags in which the pages of a run are alike */
 #define KMHO_RUN_FLAGS	(BIT(PG_head) | BIT(PG_anon_exclusive) |	\
 			 ZONEID_MASK << ZONEID_PGSHIFT)
@@ -618,21 +615,31 @@ static int kmho_fault_in(struct kmho_collector *c)
 	return nr_good ? 0 : -EOPNOTSUPP;
 }
 
-static int kmho_migrate(struct kmho_collector *c)
+/**
+ * kmho_migrate - move folios out of scratch areas
+ * @folios:	isolated folios; empty afterwards
+ * @nr_migrated: grows by the pages that were moved
+ *
+ * Return: 0, even if some of them are still where they were; -ENOMEM.
+ */
+int kmho_migrate(struct list_head *folios, u64 *nr_migrated)
 {
 	struct migration_target_control mtc = {
 		.nid = NUMA_NO_NODE,
 		.gfp_mask = GFP_USER | __GFP_NOWARN,
 		.reason = MR_LONGTERM_PIN,
 	};
+	/* A scratch area is movable memory, where a pin must not be. */
+	unsigned int flags = memalloc_pin_save();
 	unsigned int nr = 0;
 	int err;
 
-	err = migrate_pages(&c->migrate, alloc_migration_target, NULL,
+	err = migrate_pages(folios, alloc_migration_target, NULL,
 			    (unsigned long)&mtc, MIGRATE_SYNC, MR_LONGTERM_PIN,
 			    &nr);
-	c->rec->nr_migrated += nr;
-	putback_movable_pages(&c->migrate);
+	*nr_migrated += nr;
+	putback_movable_pages(folios);
+	memalloc_pin_restore(flags);
 	return err < 0 ? err : 0;
 }
 
@@ -656,11 +663,11 @@ static int kmho_collect_block(struct kmho_collector *c, unsigned long start,
 	int err;
 
 	c->start = start;
-	for (tries = 0; tries < KMHO_COLLECT_TRIES; tries++) {
+	for (tries = 0; tries < KMHO_TRIES; tries++) {
 		c->nr = 0;
 		c->nr_fault = 0;
 		c->drain = false;
-		c->copy = c->must && tries == KMHO_COLLECT_TRIES - 1;
+		c->copy = c->must && tries == KMHO_TRIES - 1;
 		err = walk_page_range(c->mm, start, end, locked ?
 				      &kmho_walk_locked_ops : &kmho_walk_ops,
 				      c);
@@ -681,7 +688,8 @@ static int kmho_collect_block(struct kmho_collector *c, unsigned long start,
 		}
 		kmho_release_all(c->ext, c->nr);
 		if (!list_empty(&c->migrate)) {
-			int ret = kmho_migrate(c);
+			int ret = kmho_migrate(&c->migrate,
+					       &c->rec->nr_migrated);
 
 			/* What cannot be moved is copied in the end. */
 			if (!c->must)

@@ -330,12 +330,16 @@ void kmho_detach_mm(struct kmho_record *rec);
 bool kmho_must_wait(void);
 void kmho_wait_unsealed(void);
 
+/* How often a block is looked at again before it counts as busy */
+#define KMHO_TRIES	10
+
 /* Address space to extents (collect.c) */
 int kmho_check_vmas(struct mm_struct *mm, unsigned long start,
 		    unsigned long end);
 int kmho_collect(struct kmho_record *rec);
 int kmho_sync(struct kmho_record *rec, bool must);
 int kmho_collect_areas(struct kmho_record *rec, struct kmho_table *areas);
+int kmho_migrate(struct list_head *folios, u64 *nr_migrated);
 
 /* Extents to address space (install.c) */
 int kmho_install(struct kmho_record *rec, struct kmho_range_takeover *ranges,

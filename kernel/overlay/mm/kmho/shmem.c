@@ -30,7 +30,6 @@
 #include <linux/leafops.h>
 #include <linux/memcontrol.h>
 #include <linux/memfd.h>
-#include <linux/migrate.h>
 #include <linux/mm.h>
 #include <linux/mm_inline.h>
 #include <linux/mount.h>
@@ -44,9 +43,6 @@
 
 #include "../internal.h"
 #include "internal.h"
-
-/* How often a block is looked at again before it counts as busy */
-#define KMHO_GATHER_TRIES	10
 
 /*
  * Seals that a file keeps. With F_SEAL_FUTURE_WRITE nobody could map it again
@@ -591,24 +587,6 @@ static int kmho_gather_walk(struct kmho_gather *g)
 	return err;
 }
 
-static int kmho_gather_migrate(struct kmho_gather *g)
-{
-	struct migration_target_control mtc = {
-		.nid = NUMA_NO_NODE,
-		.gfp_mask = GFP_USER | __GFP_NOWARN,
-		.reason = MR_LONGTERM_PIN,
-	};
-	unsigned int nr = 0;
-	int err;
-
-	err = migrate_pages(&g->migrate, alloc_migration_target, NULL,
-			    (unsigned long)&mtc, MIGRATE_SYNC, MR_LONGTERM_PIN,
-			    &nr);
-	g->obj->nr_migrated += nr;
-	putback_movable_pages(&g->migrate);
-	return err < 0 ? err : 0;
-}
-
 static void kmho_gather_unpin(struct kmho_gather *g)
 {
 	unsigned long i;
@@ -626,7 +604,7 @@ static int kmho_gather_block(struct kmho_gather *g)
 	unsigned int tries;
 	int err;
 
-	for (tries = 0; tries < KMHO_GATHER_TRIES; tries++) {
+	for (tries = 0; tries < KMHO_TRIES; tries++) {
 		g->nr = 0;
 		g->again = false;
 		g->put_off = false;
@@ -636,7 +614,8 @@ static int kmho_gather_block(struct kmho_gather *g)
 
 		kmho_gather_unpin(g);
 		if (!list_empty(&g->migrate)) {
-			int ret = kmho_gather_migrate(g);
+			int ret = kmho_migrate(&g->migrate,
+					       &g->obj->nr_migrated);
 
 			err = err ?: ret;
 		}
