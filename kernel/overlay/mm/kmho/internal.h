@@ -89,6 +89,13 @@ void kmho_splice_commit(struct kmho_table *table, struct kmho_splice *splice);
 void *kmho_table_before(const struct kmho_table *table, struct kmho_pos *pos);
 void kmho_table_remove(struct kmho_table *table, u64 start, u64 end);
 
+/* The entries of a page of a table; there are kmho_page_ser.count of them */
+static inline void *kmho_page_entries(const struct kmho_table *table,
+				      unsigned long page)
+{
+	return table->pages[page] + 1;
+}
+
 #define for_each_kmho_entry(table, pos, entry)				\
 	for ((pos) = (struct kmho_pos){ 0 };				\
 	     ((entry) = kmho_table_at(table, &(pos)));			\

@@ -244,7 +244,7 @@ bool __init kmho_extent_is_sane(const struct kmho_extent_ser *ext)
 		return false;
 
 	return IS_ALIGNED(nr | pfn, 1UL << order) && pfn_valid(pfn) &&
-	       pfn_valid(pfn + nr - 1);
+	       (nr == 1 || pfn_valid(pfn + nr - 1));
 }
 
 /* An area that has a part of an extent: are they of the same kind? */
@@ -312,23 +312,21 @@ VISIBLE_IF_KUNIT int __init kmho_check_extents(struct kmho_table *extents,
  */
 int __init kmho_preserve_again(struct kmho_table *extents)
 {
-	struct kmho_extent_ser *ext;
-	struct kmho_pos pos, undo;
+	unsigned long page;
 	int err;
 
-	for_each_kmho_entry(extents, pos, ext) {
-		err = kmho_extents_preserve(ext, 1);
+	for (page = 0; page < extents->nr_pages; page++) {
+		err = kmho_extents_preserve(kmho_page_entries(extents, page),
+					    extents->pages[page]->count);
 		if (err)
 			goto err_unpreserve;
 	}
 	return 0;
 
 err_unpreserve:
-	for_each_kmho_entry(extents, undo, ext) {
-		if (undo.page == pos.page && undo.slot == pos.slot)
-			break;
-		kmho_extents_unpreserve(ext, 1);
-	}
+	while (page--)
+		kmho_extents_unpreserve(kmho_page_entries(extents, page),
+					extents->pages[page]->count);
 	return err;
 }
 
