@@ -179,8 +179,35 @@ static void await_host(void)
 			return;
 }
 
+/*
+ * Have the debug flavor look for memory that nobody points to any more. What is
+ * younger than five seconds is not suspected, and a leak only counts when a
+ * second scan finds it unchanged. The kernel says how many there are, which fails
+ * the run; where they were allocated is said here.
+ */
+static void scan_for_leaks(void)
+{
+	static const char path[] = "/sys/kernel/debug/kmemleak";
+	char *leaks;
+	int fd;
+
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	sleep(6);
+	for (int i = 0; i < 2; i++)
+		if (write(fd, "scan", 4) < 0)
+			say("%s: %s", path, strerror(errno));
+	close(fd);
+	leaks = read_file(path, NULL);
+	if (leaks && *leaks)
+		say("%s", leaks);
+	free(leaks);
+}
+
 static void finish(int code)
 {
+	scan_for_leaks();
 	report_klog();
 	ev_begin("done", stage);
 	ev_num("code", code);
@@ -411,6 +438,7 @@ static void go_kexec(void)
 	const char *what;
 	int err;
 
+	scan_for_leaks();
 	report_klog();
 	ev_begin("kexec", stage);
 	ev_end();
