@@ -27,8 +27,9 @@ export interface TestOptions extends TestScale {
   keep?: boolean
 }
 
-/** What the debug flavor checks takes it as many times as long. */
-const DEBUG_FACTOR = 4
+/** What the debug flavor checks takes it as many times as long; so long may a test take there. */
+const DEBUG_FACTOR = 12
+const DEBUG_TEST_S = 3600
 
 export async function test(names: readonly string[], options: TestOptions, context: Context): Promise<ExitCode> {
   const { ui, signal } = context
@@ -53,7 +54,7 @@ export async function test(names: readonly string[], options: TestOptions, conte
         const { tree } = await ensureTree({ ...options, arch: setup.arch, flavor: setup.kernel.flavor, base, dirs: context.dirs, cache: context.cache, signal }, step)
         const dir = await buildSelftests(setup.arch, setup.kernel.headers, tree, context)
         const files = { ...(await appFiles(context.root, setup.addon)), ...nextKernelFiles(setup) }
-        chosen = scenarios(tests, dir, files, await cliFiles(context.root), options).filter(({ name }) => names.length === 0 || names.includes(name))
+        chosen = scenarios(tests, dir, files, await cliFiles(context.root), setup.kernel.flavor === 'debug' ? { timeoutS: DEBUG_TEST_S, ...options } : options).filter(({ name }) => names.length === 0 || names.includes(name))
       },
     },
   ])

@@ -23,8 +23,8 @@ interface TapStep {
   step: Step
 }
 
-function scaleEnv({ seed, calls, mib }: TestScale): Record<string, string> {
-  const entries = Object.entries({ KMHO_TEST_SEED: seed, KMHO_TEST_CALLS: calls, KMHO_TEST_MIB: mib })
+function scaleEnv({ seed, calls, mib, timeoutS }: TestScale): Record<string, string> {
+  const entries = Object.entries({ KMHO_TEST_SEED: seed, KMHO_TEST_CALLS: calls, KMHO_TEST_MIB: mib, KMHO_TEST_TIMEOUT: timeoutS })
   return { KMHO_TEST_SWAP_DEV: '/dev/vdb', ...Object.fromEntries(entries.flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]]))) }
 }
 
@@ -84,6 +84,8 @@ export interface TestScale {
   kexecs?: number
   /** How much memory it carries, in MiB. */
   mib?: number
+  /** After how many seconds a test counts as hung; otherwise what the tests say. */
+  timeoutS?: number
 }
 
 const KEXECS = 3

@@ -375,7 +375,7 @@ static void step_fork(struct run *run)
 			write_page(page_addr(run, n, first + i), ~0U - i);
 		if (stays) {
 			kt_quiet();
-			sleep(KT_TIMEOUT_S);
+			sleep(kt_timeout_s());
 		}
 		_exit(0);
 	}
