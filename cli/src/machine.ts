@@ -199,6 +199,9 @@ export function vmOptions(run: GuestRun, dir: string): VmOptions {
       // The interrupt controller goes on writing its pending tables where the kernel before put
       // them; without EFI nothing keeps the next kernel from using that memory, and it hangs.
       ...(setup.arch === 'arm64' ? ['irqchip.gicv3_nolpi=1'] : []),
+      // While identify_cpu() sets the CPU's features anew, pgtable_l5_enabled() is false for a moment.
+      // KASAN takes what an interrupt does just then for wild accesses.
+      ...(setup.arch === 'x86_64' && setup.kernel.flavor === 'debug' ? ['no5lvl'] : []),
       ...(run.cmdline ?? []),
     ],
     ...(run.disks ? { disks: run.disks } : {}),
