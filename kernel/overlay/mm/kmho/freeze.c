@@ -154,28 +154,12 @@ static int kmho_copy_pinned(struct kmho_record *rec)
 	return 0;
 }
 
-/**
- * kmho_freeze - fix the contents of a record at this moment
- * @rec:	record; its lock is held
- *
- * Pages that somebody has pinned for longer, for a device to write to, are
- * copied. A record that no process can change any more is left as it is.
- *
- * Return: 0; -EOPNOTSUPP for shared memory; -EINTR if the task is killed;
- * -ENOMEM; -EIO if a page that must be copied cannot be read. On failure the
- * record goes on being live.
- */
-int kmho_freeze(struct kmho_record *rec)
+/* Part a record from the address space that it follows. */
+static int kmho_freeze_mm(struct kmho_record *rec)
 {
 	struct kmho_range *range;
 	struct kmho_table areas;
 	int err;
-
-	/* What others write to as well cannot be fixed. */
-	if (!mtree_empty(&rec->claims))
-		return -EOPNOTSUPP;
-	if (!rec->mm || rec->frozen)
-		return 0;
 
 	kmho_table_init(&areas, sizeof(struct kmho_area_ser));
 	if (mmap_write_lock_killable(rec->mm))
@@ -205,5 +189,32 @@ int kmho_freeze(struct kmho_record *rec)
 out_unlock:
 	mmap_write_unlock(rec->mm);
 	kmho_table_destroy(&areas);
+	return err;
+}
+
+/**
+ * kmho_freeze - fix the contents of a record at this moment
+ * @rec:	record; its lock is held
+ *
+ * Pages that somebody has pinned for longer, for a device to write to, are
+ * copied, and so is shared memory. What nobody can change any more is left as
+ * it is.
+ *
+ * Return: 0; -EINTR if the task is killed; -ENOMEM; -EIO if a page that must be
+ * copied cannot be read; -EOPNOTSUPP if one that came after the handover cannot
+ * be had. On failure the record goes on being live.
+ */
+int kmho_freeze(struct kmho_record *rec)
+{
+	int err = kmho_claims_freeze(rec);
+
+	if (err)
+		return err;
+	if (rec->mm && !rec->frozen)
+		err = kmho_freeze_mm(rec);
+	if (err)
+		kmho_claims_thaw(rec);
+	else
+		kmho_claims_frozen(rec);
 	return err;
 }

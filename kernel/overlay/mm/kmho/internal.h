@@ -430,6 +430,9 @@ void kmho_claims_describe(struct kmho_record *rec,
 void kmho_claims_area(struct kmho_record *rec, unsigned long start,
 		      struct kmho_area_ser *area);
 bool kmho_claims_flip(struct kmho_record *rec);
+int kmho_claims_freeze(struct kmho_record *rec);
+void kmho_claims_thaw(struct kmho_record *rec);
+void kmho_claims_frozen(struct kmho_record *rec);
 int kmho_claims_read(struct kmho_record *rec);
 struct file *kmho_shmem_open(struct kmho_record *rec,
 			     const struct kmho_area_ser *area);

@@ -11,10 +11,13 @@
  * PMD_SIZE of the file, and looked at again when a kexec comes.
  *
  * An object that came with a kexec becomes a file when the first part of it is
- * taken over; every other process that takes a part maps that same file.
+ * taken over; every other process that takes a part maps that same file. Such a
+ * one without a file is also what a record claims in place of a file when it is
+ * frozen.
  *
  * Locks, outermost first: kmho_record.lock, the mmap lock, kmho_objects_lock,
- * kmho_object.lock, folio locks, the i_pages lock.
+ * kmho_object.lock (that of a frozen object inside that of the file's), folio
+ * locks, the i_pages lock.
  */
 
 #define pr_fmt(fmt) "kmho: " fmt
@@ -23,6 +26,7 @@
 #include <linux/crc32.h>
 #include <linux/fcntl.h>
 #include <linux/file.h>
+#include <linux/hashtable.h>
 #include <linux/highmem.h>
 #include <linux/interval_tree.h>
 #include <linux/kexec_handover.h>
@@ -56,8 +60,8 @@
  * @ref:	each claim has one
  * @lock:	protects what follows
  * @id:		number by which areas name it; its place in kmho_objects
- * @path:	the file; empty in an object that came with the last kexec and of
- *		which nobody has taken a part yet
+ * @path:	the file; empty in an object that came with the last kexec, or was
+ *		frozen, and of which nobody has taken a part yet
  * @pages:	i_pages of the file; its lock protects @claims, the bits in them
  *		and @sealed against those who change the file
  * @none:	what @pages points to without a file
@@ -67,6 +71,10 @@
  * @sealed:	complete for the kexec under way; who would change it waits
  * @nr_migrated: pages moved out of scratch areas for it
  * @flip:	flip a bit of it once it is sealed (CONFIG_KMHO_DEBUG)
+ * @frozen:	in kmho_frozen, if it is a copy of a file
+ * @dev:	file system of that file
+ * @ino:	its inode number; in a file system of the kernel's own these are
+ *		never used again
  * @ser:	what else crosses the kexec
  */
 struct kmho_object {
@@ -81,6 +89,9 @@ struct kmho_object {
 	bool sealed;
 	u64 nr_migrated;
 	bool flip;
+	struct hlist_node frozen;
+	dev_t dev;
+	u64 ino;
 	struct kmho_object_ser ser;
 };
 
@@ -96,6 +107,7 @@ struct kmho_object {
  * @dirty:	a bit for each PMD_SIZE of the file that it touches: set when
  *		pages may have come or gone there
  * @one:	where @dirty points when one word is enough
+ * @twin:	what takes its place when the record is frozen; only meanwhile
  */
 struct kmho_claim {
 	struct interval_tree_node node;
@@ -107,6 +119,7 @@ struct kmho_claim {
 	unsigned long nr_pages;
 	unsigned long *dirty;
 	unsigned long one;
+	struct kmho_claim *twin;
 };
 
 /**
@@ -137,9 +150,13 @@ struct kmho_gather {
 	bool must;
 };
 
-/* By id, and the highest of these; both protected by kmho_objects_lock */
+/*
+ * By id, and the highest of these; those that were frozen, by inode number, the
+ * last one first. All protected by kmho_objects_lock
+ */
 static DEFINE_XARRAY(kmho_objects);
 static u64 kmho_last_id;
+static DEFINE_HASHTABLE(kmho_frozen, 8);
 static DEFINE_MUTEX(kmho_objects_lock);
 
 static u64 kmho_index_where(u64 index)
@@ -407,6 +424,7 @@ static void kmho_object_release(struct kref *ref)
 	}
 
 	xa_erase(&kmho_objects, obj->id);
+	hash_del(&obj->frozen);
 	if (kmho_object_has_file(obj)) {
 		xa_lock_irq(obj->pages);
 		WRITE_ONCE(SHMEM_I(kmho_object_inode(obj))->kmho, NULL);
@@ -427,7 +445,7 @@ static void kmho_object_put(struct kmho_object *obj)
 /* From a file to extents */
 
 static void kmho_gather_add(struct kmho_gather *g, u64 index, struct page *page,
-			    unsigned long nr, unsigned int order)
+			    unsigned long nr, unsigned int order, u64 flags)
 {
 	if (g->nr) {
 		struct kmho_extent_ser *last = &g->ext[g->nr - 1];
@@ -443,7 +461,7 @@ static void kmho_gather_add(struct kmho_gather *g, u64 index, struct page *page,
 	}
 
 	g->ext[g->nr++] = kmho_extent_make(index, page_to_pfn(page), nr, order,
-					   KMHO_EXTENT_PINNED);
+					   flags);
 }
 
 /* Pin what is claimed of a folio that has pages @at to @end of the block. */
@@ -465,7 +483,7 @@ static int kmho_gather_pin(struct kmho_gather *g, struct folio *folio,
 		if (err)
 			return err;
 		kmho_gather_add(g, index, folio_page(folio, index - folio->index),
-				to - at, order);
+				to - at, order, KMHO_EXTENT_PINNED);
 	}
 
 	return 0;
@@ -1318,6 +1336,513 @@ bool kmho_claims_flip(struct kmho_record *rec)
 	return last;
 }
 
+/* What is true of the file now */
+static void kmho_object_describe(struct kmho_object *obj,
+				 struct kmho_object_ser *ser)
+{
+	struct inode *inode = kmho_object_inode(obj);
+	struct shmem_inode_info *info = SHMEM_I(inode);
+	struct name_snapshot name;
+
+	*ser = (struct kmho_object_ser) {
+		.size = i_size_read(inode),
+		.uid = from_kuid(&init_user_ns, inode->i_uid),
+		.gid = from_kgid(&init_user_ns, inode->i_gid),
+		.mode = inode->i_mode & S_IALLUGO,
+		.seals = info->seals & KMHO_SEALS,
+	};
+	if (info->flags & SHMEM_F_NORESERVE)
+		ser->flags |= KMHO_OBJECT_NORESERVE;
+	if (IS_PRIVATE(inode))
+		ser->flags |= KMHO_OBJECT_PRIVATE;
+	take_dentry_name_snapshot(&name, obj->path.dentry);
+	strscpy(ser->name, name.name.name);
+	release_dentry_name_snapshot(&name);
+}
+
+/* Freezing */
+
+/*
+ * The newest object that was frozen of the file of another, with a reference
+ * for the caller, or NULL
+ */
+static struct kmho_object *kmho_frozen_find(struct kmho_object *obj)
+{
+	struct inode *inode = kmho_object_inode(obj);
+	struct kmho_object *frozen;
+
+	guard(mutex)(&kmho_objects_lock);
+	hash_for_each_possible(kmho_frozen, frozen, frozen, inode->i_ino) {
+		if (frozen->dev == inode->i_sb->s_dev &&
+		    frozen->ino == inode->i_ino) {
+			kref_get(&frozen->ref);
+			return frozen;
+		}
+	}
+
+	return NULL;
+}
+
+/* An empty one, with a reference for the caller, or NULL */
+static struct kmho_object *kmho_frozen_alloc(struct kmho_object *obj)
+{
+	struct inode *inode = kmho_object_inode(obj);
+	struct kmho_object *frozen;
+
+	guard(mutex)(&kmho_objects_lock);
+	frozen = kmho_object_alloc(kmho_last_id + 1);
+	if (!frozen)
+		return NULL;
+
+	frozen->dev = inode->i_sb->s_dev;
+	frozen->ino = inode->i_ino;
+	hash_add(kmho_frozen, &frozen->frozen, frozen->ino);
+	return frozen;
+}
+
+/*
+ * The first extent that has a page from *@index to @last; *@index becomes that
+ * page, or the one behind @last.
+ */
+static struct kmho_extent_ser *kmho_object_first(struct kmho_object *obj,
+						 u64 *index, u64 last)
+{
+	struct kmho_pos pos = kmho_object_seek(obj, *index);
+	struct kmho_extent_ser *ext = kmho_table_at(&obj->extents, &pos);
+
+	if (!ext || kmho_extent_vpn(ext) > last) {
+		*index = last + 1;
+		return NULL;
+	}
+
+	*index = max(*index, kmho_extent_vpn(ext));
+	return ext;
+}
+
+/* The page of an extent that lies at a page offset */
+static struct page *kmho_extent_at(const struct kmho_extent_ser *ext, u64 index)
+{
+	return kmho_extent_page(ext) + (index - kmho_extent_vpn(ext));
+}
+
+static bool kmho_page_is_zero(struct page *page)
+{
+	void *addr = kmap_local_page(page);
+	bool zero = !memchr_inv(addr, 0, PAGE_SIZE);
+
+	kunmap_local(addr);
+	return zero;
+}
+
+/*
+ * Is what a frozen object has of a claim what the file has now? What the object
+ * has not and nobody claims can be added to it.
+ */
+static bool kmho_frozen_has(struct kmho_object *frozen,
+			    struct kmho_claim *claim)
+{
+	u64 index = claim->node.start, last = claim->node.last;
+
+	while (index <= last) {
+		u64 now = index, then = index;
+		struct kmho_extent_ser *ext, *old;
+		bool same = true;
+
+		ext = kmho_object_first(claim->obj, &now, last);
+		old = kmho_object_first(frozen, &then, last);
+		if (!ext && !old)
+			break;
+		index = min(now, then);
+		if (now == then)
+			same = pages_identical(kmho_extent_at(ext, index),
+					       kmho_extent_at(old, index));
+		else if (index == then)
+			same = kmho_page_is_zero(kmho_extent_at(old, index));
+		else if (interval_tree_iter_first(&frozen->claims, index, index))
+			same = kmho_page_is_zero(kmho_extent_at(ext, index));
+		if (!same)
+			return false;
+		index++;
+		cond_resched();
+	}
+
+	return true;
+}
+
+static bool kmho_objects_alike(const struct kmho_object_ser *a,
+			       const struct kmho_object_ser *b)
+{
+	return a->size == b->size && a->flags == b->flags && a->uid == b->uid &&
+	       a->gid == b->gid && a->mode == b->mode && a->seals == b->seals &&
+	       !strcmp(a->name, b->name);
+}
+
+/* Is all that a record claims of a file in a frozen object as it is now? */
+static bool kmho_frozen_fits(struct kmho_object *frozen,
+			     struct kmho_record *rec, struct kmho_object *obj,
+			     const struct kmho_object_ser *now)
+{
+	struct kmho_claim *claim;
+
+	/* Who has taken a part of it may have written there. */
+	if (kmho_object_has_file(frozen) ||
+	    RB_EMPTY_ROOT(&frozen->claims.rb_root) ||
+	    !kmho_objects_alike(&frozen->ser, now))
+		return false;
+
+	for_each_kmho_claim(obj, claim, 0, ULONG_MAX)
+		if (claim->rec == rec && !kmho_frozen_has(frozen, claim))
+			return false;
+
+	return true;
+}
+
+/* Copy a folio. Nobody has it mapped: who freezes pays for it. */
+static struct page *kmho_frozen_copy(struct page *from, unsigned int order)
+{
+	gfp_t gfp = GFP_USER | __GFP_ACCOUNT;
+	struct folio *folio;
+	unsigned long i;
+
+	/* Instead of a large one small ones will do. */
+	gfp |= order ? __GFP_NORETRY | __GFP_NOWARN : __GFP_RETRY_MAYFAIL;
+	folio = __folio_alloc_node(gfp, order, page_to_nid(from));
+	if (!folio)
+		return ERR_PTR(-ENOMEM);
+
+	for (i = 0; i < 1UL << order; i++) {
+		if (copy_mc_highpage(folio_page(folio, i), from + i)) {
+			folio_put(folio);
+			return ERR_PTR(-EIO);
+		}
+		cond_resched();
+	}
+
+	return &folio->page;
+}
+
+/* Put the copies that were made into a frozen object, between what it has. */
+static int kmho_frozen_add(struct kmho_gather *g)
+{
+	struct kmho_table *extents = &g->obj->extents;
+	struct kmho_splice splice;
+	int err;
+
+	if (!g->nr)
+		return 0;
+
+	err = kmho_splice_prepare(extents, g->ext[0].where,
+				  kmho_index_where(kmho_extent_end(&g->ext[g->nr - 1])),
+				  g->ext, g->nr, &splice);
+	if (err)
+		return err;
+	err = kmho_extents_preserve(g->ext, g->nr);
+	if (err) {
+		kmho_splice_abort(&splice);
+		return err;
+	}
+
+	kmho_splice_commit(extents, &splice);
+	g->nr = 0;
+	return 0;
+}
+
+/*
+ * Up to where does a frozen object know what it has from @index on, be it
+ * holes? Returns @index if it does not; then @end becomes the first page, up to
+ * the one behind @last, of which it knows something again.
+ */
+static u64 kmho_frozen_knows(struct kmho_object *frozen, u64 index, u64 last,
+			     u64 *end)
+{
+	struct interval_tree_node *claim;
+	struct kmho_extent_ser *ext;
+
+	claim = interval_tree_iter_first(&frozen->claims, index, last);
+	if (claim && claim->start <= index)
+		return (u64)claim->last + 1;
+
+	*end = index;
+	ext = kmho_object_first(frozen, end, last);
+	if (ext && *end == index)
+		return kmho_extent_end(ext);
+	if (claim)
+		*end = min_t(u64, *end, claim->start);
+	return index;
+}
+
+/* Copy what a claim has, except for what the frozen object has already. */
+static int kmho_frozen_fill(struct kmho_gather *g, struct kmho_claim *claim)
+{
+	struct kmho_object *frozen = g->obj;
+	u64 index = claim->node.start, last = claim->node.last;
+	struct kmho_extent_ser *ext;
+	u64 end = 0, next;
+	unsigned long i;
+	int err = 0;
+
+	g->nr = 0;
+	while ((ext = kmho_object_first(claim->obj, &index, last))) {
+		struct page *from = kmho_extent_at(ext, index), *page = NULL;
+		unsigned int order = kmho_extent_order(ext);
+		u64 known;
+
+		err = -EINTR;
+		if (fatal_signal_pending(current))
+			goto err_free;
+
+		/* What is added at once replaces nothing, and is in one block. */
+		known = kmho_frozen_knows(frozen, index,
+					  min(last, index | (PTRS_PER_PTE - 1)),
+					  &next);
+		if (index >= end || known > index) {
+			err = kmho_frozen_add(g);
+			if (err)
+				goto err_free;
+		}
+		if (known > index) {
+			index = known;
+			continue;
+		}
+		end = next;
+
+		/* Small ones for a part of a folio, or where none is as large */
+		if (order && IS_ALIGNED(index, 1UL << order) &&
+		    end - index >= 1UL << order)
+			page = kmho_frozen_copy(from, order);
+		if (!page || page == ERR_PTR(-ENOMEM)) {
+			order = 0;
+			page = kmho_frozen_copy(from, order);
+		}
+		if (IS_ERR(page)) {
+			err = PTR_ERR(page);
+			goto err_free;
+		}
+		kmho_gather_add(g, index, page, 1UL << order, order,
+				KMHO_EXTENT_FORMED);
+		index += 1UL << order;
+	}
+
+	err = kmho_frozen_add(g);
+	if (!err)
+		return 0;
+
+err_free:
+	for (i = 0; i < g->nr; i++)
+		kmho_extent_release(&g->ext[i]);
+	/* What was added on the way has no claim. */
+	kmho_object_trim_span(frozen, claim->node.start, claim->node.last);
+	return err;
+}
+
+/* Have a claim of a frozen object ready that can take the place of another. */
+static int kmho_claim_freeze(struct kmho_gather *g, struct kmho_claim *claim)
+{
+	struct kmho_object *frozen = g->obj;
+	struct kmho_claim *twin;
+	int err;
+
+	twin = kmho_claim_alloc(claim->rec, claim->start, claim->end,
+				claim->node.start);
+	if (!twin)
+		return -ENOMEM;
+
+	err = kmho_frozen_fill(g, claim);
+	if (!err)
+		/* Fails only for a file. */
+		err = kmho_claim_insert(frozen, twin);
+	if (err) {
+		kmho_claim_free(twin);
+		return err;
+	}
+
+	kref_get(&frozen->ref);
+	twin->nr_pages = kmho_object_count(frozen, twin->node.start,
+					   twin->node.last, NULL);
+	kmho_charge(twin->user, twin->nr_pages, false);
+	claim->twin = twin;
+	return 0;
+}
+
+/*
+ * Freeze all that a record claims of a file into one object.
+ *
+ * Returns 0, a negative errno, or -ESTALE if the object has something else.
+ */
+static int kmho_object_freeze_to(struct kmho_object *obj,
+				 struct kmho_record *rec,
+				 struct kmho_object *frozen, bool new)
+{
+	struct kmho_object_ser now;
+	struct kmho_gather *g;
+	struct kmho_claim *claim;
+	int err;
+
+	guard(mutex)(&obj->lock);
+	for_each_kmho_claim(obj, claim, 0, ULONG_MAX) {
+		if (claim->rec != rec)
+			continue;
+		err = kmho_claim_sync(claim, false);
+		if (err)
+			return err;
+	}
+	kmho_object_describe(obj, &now);
+
+	g = kmho_gather_alloc(frozen, false);
+	if (!g)
+		return -ENOMEM;
+
+	mutex_lock_nested(&frozen->lock, SINGLE_DEPTH_NESTING);
+	err = 0;
+	if (new)
+		frozen->ser = now;
+	else if (!kmho_frozen_fits(frozen, rec, obj, &now))
+		err = -ESTALE;
+	if (!err)
+		frozen->nr_migrated = max(frozen->nr_migrated,
+					  obj->nr_migrated);
+	for_each_kmho_claim(obj, claim, 0, ULONG_MAX) {
+		if (err)
+			break;
+		if (claim->rec == rec)
+			err = kmho_claim_freeze(g, claim);
+	}
+	/* The step at the kexec has nothing left to do. */
+	kmho_table_seal(&frozen->extents, false);
+	mutex_unlock(&frozen->lock);
+	kvfree(g);
+	return err;
+}
+
+/* Can anybody but those who take the record over change what it claims? */
+static bool kmho_object_is_shared(struct kmho_object *obj,
+				  struct kmho_record *rec)
+{
+	struct kmho_claim *claim;
+
+	guard(mutex)(&obj->lock);
+	if (!kmho_object_has_file(obj))
+		return false;
+	/* It takes an open file to get another one. */
+	if (d_count(obj->path.dentry) > 1)
+		return true;
+	for_each_kmho_claim(obj, claim, 0, ULONG_MAX)
+		if (claim->rec != rec)
+			return true;
+
+	return false;
+}
+
+static int kmho_object_freeze(struct kmho_object *obj, struct kmho_record *rec)
+{
+	struct kmho_object *frozen;
+	int err = -ESTALE;
+
+	if (!kmho_object_is_shared(obj, rec))
+		return 0;
+
+	/* Whoever shared with a record that is frozen already, goes on to. */
+	frozen = kmho_frozen_find(obj);
+	if (frozen) {
+		err = kmho_object_freeze_to(obj, rec, frozen, false);
+		kmho_object_put(frozen);
+	}
+	if (err != -ESTALE)
+		return err;
+
+	frozen = kmho_frozen_alloc(obj);
+	if (!frozen)
+		return -ENOMEM;
+	err = kmho_object_freeze_to(obj, rec, frozen, true);
+	kmho_object_put(frozen);
+	return err;
+}
+
+/**
+ * kmho_claims_freeze - copy what a record claims of files that others have
+ * @rec:	record; its lock is held
+ *
+ * The record goes on claiming the files until kmho_claims_frozen(), or
+ * kmho_claims_thaw() undoes it.
+ *
+ * Return: 0; -ENOMEM; -EIO if a page cannot be read; -EOPNOTSUPP if one that
+ * came after the handover is poisoned; -EBUSY; -EINTR if the task is killed. On
+ * failure there is nothing to undo.
+ */
+int kmho_claims_freeze(struct kmho_record *rec)
+{
+	struct kmho_object *last = NULL;
+	struct kmho_claim *claim;
+	unsigned long index = 0;
+	int err;
+
+	for_each_kmho_record_claim(rec, claim, index) {
+		/* One object is copied at one moment, for all its claims. */
+		if (claim->twin || claim->obj == last)
+			continue;
+		last = claim->obj;
+		err = kmho_object_freeze(last, rec);
+		if (err) {
+			kmho_claims_thaw(rec);
+			return err;
+		}
+		cond_resched();
+	}
+
+	return 0;
+}
+
+/**
+ * kmho_claims_thaw - undo kmho_claims_freeze()
+ * @rec:	record; its lock is held
+ */
+void kmho_claims_thaw(struct kmho_record *rec)
+{
+	struct kmho_claim *claim;
+	unsigned long index = 0;
+
+	for_each_kmho_record_claim(rec, claim, index) {
+		if (claim->twin)
+			kmho_claim_drop(claim->twin);
+		claim->twin = NULL;
+	}
+}
+
+/**
+ * kmho_claims_frozen - have the copies take the place of the files
+ * @rec:	record for which kmho_claims_freeze() succeeded; its lock is held
+ *
+ * Cannot fail.
+ */
+void kmho_claims_frozen(struct kmho_record *rec)
+{
+	struct kmho_area_ser *area;
+	struct kmho_claim *claim;
+	unsigned long index = 0;
+	struct kmho_pos pos;
+	bool any = false;
+
+	for_each_kmho_record_claim(rec, claim, index) {
+		if (!claim->twin)
+			continue;
+		any = true;
+		/* Nothing is allocated to replace one by one as large. */
+		mtree_store_range(&rec->claims, claim->start, claim->end - 1,
+				  claim->twin, GFP_KERNEL | __GFP_NOFAIL);
+		kmho_claim_drop(claim);
+		cond_resched();
+	}
+	if (!any)
+		return;
+
+	for_each_kmho_entry(&rec->areas, pos, area) {
+		if (area->kind != KMHO_KIND_SHMEM)
+			continue;
+		kmho_table_touch(&rec->areas, pos);
+		kmho_claims_area(rec, area->start, area);
+	}
+}
+
 /* From extents to a file */
 
 static void kmho_fill_undo(struct inode *inode, struct folio *folio)
@@ -1345,6 +1870,8 @@ static int kmho_fill_folio(struct inode *inode, struct folio *folio,
 	__folio_set_locked(folio);
 	__folio_set_swapbacked(folio);
 	__folio_mark_uptodate(folio);
+	/* It may be charged to who froze it. */
+	mem_cgroup_uncharge(folio);
 	err = mem_cgroup_charge(folio, current->mm,
 				GFP_KERNEL | __GFP_RETRY_MAYFAIL);
 	if (err)
@@ -1552,30 +2079,6 @@ VISIBLE_IF_KUNIT u32 kmho_object_crc(const struct kmho_object_ser *ser)
 		      sizeof(*ser) - at - sizeof(none));
 }
 
-/* What is true of the file now */
-static void kmho_object_describe(struct kmho_object *obj)
-{
-	struct inode *inode = kmho_object_inode(obj);
-	struct shmem_inode_info *info = SHMEM_I(inode);
-	struct kmho_object_ser *ser = &obj->ser;
-	struct name_snapshot name;
-
-	*ser = (struct kmho_object_ser) {
-		.size = i_size_read(inode),
-		.uid = from_kuid(&init_user_ns, inode->i_uid),
-		.gid = from_kgid(&init_user_ns, inode->i_gid),
-		.mode = inode->i_mode & S_IALLUGO,
-		.seals = info->seals & KMHO_SEALS,
-	};
-	if (info->flags & SHMEM_F_NORESERVE)
-		ser->flags |= KMHO_OBJECT_NORESERVE;
-	if (IS_PRIVATE(inode))
-		ser->flags |= KMHO_OBJECT_PRIVATE;
-	take_dentry_name_snapshot(&name, obj->path.dentry);
-	strscpy(ser->name, name.name.name);
-	release_dentry_name_snapshot(&name);
-}
-
 /**
  * kmho_objects_write - write down all objects for the next kernel
  * @table:	table of &struct kmho_object_ser that is written to
@@ -1595,7 +2098,7 @@ int kmho_objects_write(struct kmho_table *table)
 		guard(mutex)(&obj->lock);
 		ser = &obj->ser;
 		if (kmho_object_has_file(obj))
-			kmho_object_describe(obj);
+			kmho_object_describe(obj, ser);
 		ser->id = obj->id;
 		ser->nr_migrated = obj->nr_migrated;
 		ser->nr_pages = kmho_object_count(obj, 0, U64_MAX - 1, NULL);
