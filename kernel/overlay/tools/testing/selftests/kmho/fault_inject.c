@@ -95,6 +95,8 @@ struct subject {
 	int (*call)(void);
 	/* after a call that worked, the one with a failure in it or not */
 	void (*verify)(void);
+	/* the same, when the process has ended that made it */
+	void (*afterwards)(void);
 };
 
 static const struct subject *subject;
@@ -137,6 +139,8 @@ static void every_failure(const struct subject *s)
 	subject = s;
 	for (n = 1; n < MAX_N && !progress->done; n++) {
 		kt_run(one_failure, (void *)n);
+		if (s->afterwards)
+			s->afterwards();
 		kt_drop_all();
 		if (n % 100 == 0)
 			printf("# %lu allocations so far\n", n);
@@ -576,6 +580,80 @@ static void give_shared(void)
 	kt_run(do_give_shared, NULL);
 }
 
+static int freeze_shared(void)
+{
+	return kt_freeze(kt_key(5));
+}
+
+static void prepare_freeze_shared(void)
+{
+	do_give_shared(NULL);
+}
+
+static void verify_shared_frozen(void)
+{
+	struct kmho_record_info info;
+
+	must(!kt_info(kt_key(5), &info));
+	must(info.state == KMHO_STATE_HELD && info.present == 10 * kt_page);
+	kt_fill(kt_addr(SMALL), 0, NR_FILE, 666);
+	kt_fill(kt_addr(HUGE), 0, NR_SHARED, 666);
+}
+
+/* What was frozen in spite of a failure is all there */
+static void check_frozen_shared(void)
+{
+	must(!kt_takeover(kt_key(5), kt_addr(SMALL), NR_FILE));
+	must(!kt_takeover(kt_key(5), kt_addr(HUGE), NR_SHARED));
+	check_shared();
+	kt_unmap(kt_addr(SMALL), NR_FILE);
+	kt_unmap(kt_addr(HUGE), NR_SHARED);
+}
+
+/* Another record of the same memory is frozen, without what is added to it */
+static void prepare_freeze_again(void)
+{
+	struct kmho_range_handover r[2] = {
+		{ kt_addr(SMALL), 6 * kt_page },
+		{ kt_addr(HUGE), 512 * kt_page },
+	};
+	struct kmho_op_handover op = { kt_key(6), 2, r };
+
+	map_shared();
+	must(!kmho(KMHO_HANDOVER, &op) && !kt_freeze(kt_key(6)));
+	must(!hand_over_shared());
+}
+
+static void check_frozen_again(void)
+{
+	struct kmho_record_info info;
+	unsigned long to = kt_addr(TO);
+
+	must(!kt_info(kt_key(6), &info) && info.present == 5 * kt_page);
+	check_frozen_shared();
+	must(!kt_takeover_to(kt_key(6), kt_addr(SMALL), 6, &to));
+	must(kt_same(to, 3, 3, SEED(SMALL)));
+	kt_unmap(to, 6);
+}
+
+static void freeze_of_shared(void)
+{
+	static const struct subject s = {
+		prepare_freeze_shared, freeze_shared, verify_shared_frozen, check_frozen_shared
+	};
+
+	every_failure(&s);
+}
+
+static void freeze_again(void)
+{
+	static const struct subject s = {
+		prepare_freeze_again, freeze_shared, verify_shared_frozen, check_frozen_again
+	};
+
+	every_failure(&s);
+}
+
 /* A part of the one, all of the other */
 static int take_shared(void)
 {
@@ -812,9 +890,7 @@ static void drop_held(void)
 
 static int freeze(void)
 {
-	struct kmho_op_drop op = { .size = sizeof(op), .key = kt_key(0), .uid = KMHO_UID_SELF };
-
-	return kmho(KMHO_FREEZE, &op);
+	return kt_freeze(kt_key(0));
 }
 
 static void verify_freeze(void)
@@ -880,6 +956,8 @@ static const struct kt_case cases[] = {
 	{ "DROP of a live record", .now = drop_live },
 	{ "DROP of a dead process's record", .now = drop_held },
 	{ "FREEZE", .now = freeze_live },
+	{ "FREEZE of shared memory", .now = freeze_of_shared },
+	{ "FREEZE of shared memory that another record has frozen", .now = freeze_again },
 	{ "CHOWN", .now = chown_held },
 	{
 		"TAKEOVER after a kexec, many ranges",

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * H5, H7, H8, T1 to T5, S2: shared memory within one boot. What is refused,
+ * H5, H7 to H9, T1 to T6, S2: shared memory within one boot. What is refused,
  * what is followed, who pays, what a takeover gives in the kernel in which the
- * memory was handed over, and that nothing is left behind.
+ * memory was handed over, what is frozen, and that nothing is left behind.
  */
 #include <linux/liveupdate.h>
 #include <sys/ioctl.h>
@@ -382,17 +382,6 @@ static void place_in_use(void)
 	must(kt_same(to, 0, 4, SEED));
 }
 
-static void not_frozen(void)
-{
-	struct kmho_op_drop op = { .size = sizeof(op), .key = kt_key(0), .uid = KMHO_UID_SELF };
-
-	share(kt_addr(0), 8, -1);
-	kt_fill(kt_addr(0), 0, 8, SEED);
-	must(!kt_handover(kt_key(0), kt_addr(0), 8));
-	must_refuse(EOPNOTSUPP, kmho(KMHO_FREEZE, &op));
-	must(!kt_drop(kt_key(0)));
-}
-
 /* A name in a mounted tmpfs would be lost */
 static void not_tmpfs(void)
 {
@@ -613,6 +602,430 @@ static void at_once(void)
 	must(!fcntl(at_once_fd, F_ADD_SEALS, F_SEAL_WRITE));
 }
 
+/* ---- FREEZE ---- */
+
+/* As give(), but frozen before the process ends */
+static void do_give_frozen(void *arg)
+{
+	struct shared *s = arg;
+	struct kmho_record_info info;
+
+	do_give(arg);
+	must(!kt_freeze(s->key));
+	must(!kt_info(s->key, &info) && info.state == KMHO_STATE_HELD);
+	must(info.present == s->nr / 2 * kt_page && !info.changed);
+	/* again, and nothing happens */
+	must(!kt_freeze(s->key));
+	must(present(s->key) == s->nr / 2);
+}
+
+static void give_frozen(int fd, unsigned long nr, unsigned long key)
+{
+	struct shared s = { fd, nr, key };
+
+	kt_run(do_give_frozen, &s);
+}
+
+static void do_frozen_written(void *arg)
+{
+	unsigned long base = kt_addr(0);
+	int fd = *(int *)arg;
+
+	share(base, 1024, fd);
+	kt_fill(base, 0, 512, SEED);
+	must(!kt_handover(kt_key(0), base, 1024));
+	/* before: these count, that into a hole as well */
+	kt_fill(base, 3, 1, SEED + 1);
+	kt_fill(base, 700, 1, SEED + 1);
+	must(!kt_freeze(kt_key(0)));
+	must(present(kt_key(0)) == 513);
+	/* all of it is in the file still, and can be written to and discarded */
+	must(kt_same(base, 0, 3, SEED) && kt_same(base, 3, 1, SEED + 1));
+	must(kt_same(base, 4, 508, SEED) && kt_same(base, 700, 1, SEED + 1));
+	kt_fill(base, 0, 100, SEED + 2);
+	kt_fill(base, 800, 1, SEED + 2);
+	must(pwrite(fd, "kmho", 4, 200 * kt_page) == 4);
+	must(!madvise(kt_ptr(base + 300 * kt_page), 100 * kt_page, MADV_REMOVE));
+	must(!munmap(kt_ptr(base + 1000 * kt_page), 24 * kt_page));
+}
+
+static void frozen_written(void)
+{
+	unsigned long base = kt_addr(0), old = kt_addr(1);
+	int fd = new_memfd(1024);
+
+	share(old, 1024, fd);
+	kt_run(do_frozen_written, &fd);
+	must(present(kt_key(0)) == 513);
+	kt_fill(old, 900, 1, SEED + 2);
+	must(!kt_takeover(kt_key(0), base, 1024));
+	must(kt_same(base, 0, 3, SEED) && kt_same(base, 3, 1, SEED + 1));
+	must(kt_same(base, 4, 508, SEED) && kt_same(base, 700, 1, SEED + 1));
+	must(kt_zero(base, 512, 188) && kt_zero(base, 701, 323));
+	/* what the others have is another file */
+	kt_fill(base, 0, 1024, SEED + 3);
+	must(kt_same(old, 0, 100, SEED + 2) && kt_same(old, 100, 100, SEED));
+	must(!memcmp(kt_ptr(old + 200 * kt_page), "kmho", 4));
+	must(kt_zero(old, 300, 100) && kt_same(old, 800, 1, SEED + 2));
+	must(kt_same(old, 900, 1, SEED + 2) && kt_same(old, 400, 112, SEED));
+	must(!kt_exists(kt_key(0)));
+}
+
+/* What was pinned is not any more: F_SEAL_WRITE finds out */
+static void frozen_truncated(void)
+{
+	unsigned long base = kt_addr(0);
+	int fd = new_memfd(2048);
+
+	give_frozen(fd, 2048, kt_key(0));
+	must(!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 10 * kt_page,
+			600 * kt_page));
+	must(!ftruncate(fd, 700 * kt_page));
+	must(!ftruncate(fd, 0));
+	must(!fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE));
+	must(present(kt_key(0)) == 1024);
+	must(!kt_takeover(kt_key(0), base, 2048));
+	must(kt_same(base, 0, 1024, SEED) && kt_zero(base, 1024, 1024));
+}
+
+struct part {
+	int fd;
+	unsigned long first;
+	unsigned long nr;
+	unsigned long key;
+};
+
+static void do_freeze_part(void *arg)
+{
+	struct part *p = arg;
+	unsigned long base = kt_addr(0);
+
+	share(base, 1024, p->fd);
+	must(!kt_handover(p->key, base + p->first * kt_page, p->nr));
+	must(!kt_freeze(p->key));
+}
+
+static void freeze_part(int fd, unsigned long first, unsigned long nr, unsigned long key)
+{
+	struct part p = { fd, first, nr, key };
+
+	kt_run(do_freeze_part, &p);
+}
+
+/* Pages 0 to 599 in one, 300 to 1023 in the other; a page each that the first two have not */
+static void frozen_shared(void)
+{
+	unsigned long a = kt_addr(2), b = kt_addr(3), old = kt_addr(1);
+	int fd = new_memfd(1024);
+
+	share(old, 1024, fd);
+	kt_fill(old, 0, 500, SEED);
+	kt_fill(old, 1000, 1, SEED);
+	freeze_part(fd, 0, 600, kt_key(0));
+	freeze_part(fd, 300, 724, kt_key(1));
+	must(present(kt_key(0)) == 500 && present(kt_key(1)) == 201);
+	kt_fill(old, 0, 1024, SEED + 1);
+	must(!kt_takeover_to(kt_key(0), kt_addr(0), 600, &a));
+	must(!kt_takeover_to(kt_key(1), kt_addr(0) + 300 * kt_page, 724, &b));
+	must(kt_same(a, 0, 500, SEED) && kt_zero(a, 500, 100));
+	must(kt_same_from(b, 0, 200, SEED, 300) && kt_same_from(b, 700, 1, SEED, 1000));
+	kt_fill(a, 310, 1, SEED + 2);
+	must(kt_same_from(b, 10, 1, SEED + 2, 310));
+	kt_fill(b, 260, 1, SEED + 2);
+	must(kt_same_from(a, 560, 1, SEED + 2, 260));
+	must(kt_same(old, 0, 1024, SEED + 1));
+}
+
+static void frozen_apart(void)
+{
+	unsigned long to[4] = { kt_addr(2), kt_addr(3), kt_addr(4), kt_addr(5) }, old = kt_addr(1);
+	int fd = new_memfd(1024), i;
+
+	share(old, 1024, fd);
+	kt_fill(old, 0, 600, SEED);
+	freeze_part(fd, 0, 1024, kt_key(0));
+	kt_fill(old, 599, 1, SEED + 1);
+	freeze_part(fd, 0, 1024, kt_key(1));
+	must(!ftruncate(fd, 1030 * kt_page));
+	freeze_part(fd, 0, 1024, kt_key(2));
+	kt_fill(old, 700, 1, SEED + 1);
+	freeze_part(fd, 0, 1024, kt_key(3));
+	must(present(kt_key(0)) == 600 && present(kt_key(3)) == 601);
+	kt_fill(old, 0, 1024, SEED + 9);
+	for (i = 0; i < 4; i++) {
+		must(!kt_takeover_to(kt_key(i), kt_addr(0), 1024, &to[i]));
+		must(kt_same(to[i], 0, 599, SEED));
+		must(kt_same(to[i], 599, 1, i ? SEED + 1 : SEED));
+		must(kt_zero(to[i], 600, 100) && kt_zero(to[i], 701, 323));
+		must(i == 3 ? kt_same(to[i], 700, 1, SEED + 1) : kt_zero(to[i], 700, 1));
+		kt_fill(to[i], 0, 600, SEED + 2 + i);
+	}
+	for (i = 0; i < 4; i++)
+		must(kt_same(to[i], 0, 600, SEED + 2 + i));
+}
+
+static void frozen_zeros(void)
+{
+	unsigned long a = kt_addr(2), b = kt_addr(3), old = kt_addr(1);
+	int fd = new_memfd(1024);
+
+	share(old, 1024, fd);
+	kt_fill(old, 0, 100, SEED);
+	memset(kt_ptr(old + 200 * kt_page), 0, kt_page);
+	freeze_part(fd, 0, 1024, kt_key(0));
+	memset(kt_ptr(old + 300 * kt_page), 0, kt_page);
+	must(!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 200 * kt_page, kt_page));
+	freeze_part(fd, 0, 1024, kt_key(1));
+	must(!kt_takeover_to(kt_key(0), kt_addr(0), 1024, &a));
+	must(!kt_takeover_to(kt_key(1), kt_addr(0), 1024, &b));
+	kt_fill(a, 300, 1, SEED);
+	must(kt_same(b, 0, 100, SEED) && kt_same(b, 300, 1, SEED));
+	must(kt_zero(b, 100, 200));
+}
+
+static void frozen_and_live(void)
+{
+	unsigned long a = kt_addr(0), b = kt_addr(2), old = kt_addr(1);
+	int fd = new_memfd(1024);
+
+	share(old, 1024, fd);
+	give(fd, 1024, kt_key(1));
+	give_frozen(fd, 1024, kt_key(0));
+	kt_fill(old, 100, 600, SEED + 1);
+	must(present(kt_key(0)) == 512 && present(kt_key(1)) >= 512);
+	must(!kt_drop(kt_key(0)));
+	freeze_part(fd, 0, 1024, kt_key(0));
+	kt_fill(old, 100, 600, SEED + 2);
+	/* the file itself */
+	must(!kt_takeover_to(kt_key(1), kt_addr(0), 1024, &b));
+	must(kt_same(b, 0, 100, SEED) && kt_same(b, 100, 600, SEED + 2));
+	kt_fill(b, 900, 1, SEED + 2);
+	must(kt_same(old, 900, 1, SEED + 2));
+	/* and what it was */
+	must(present(kt_key(0)) == 700);
+	must(!kt_takeover(kt_key(0), a, 1024));
+	must(kt_same(a, 0, 100, SEED) && kt_same(a, 100, 600, SEED + 1));
+	must(kt_zero(a, 700, 324));
+}
+
+static void frozen_dead(void)
+{
+	unsigned long base = kt_addr(0), old = kt_addr(1);
+	int fd = new_memfd(1024);
+
+	share(old, 1024, fd);
+	give(fd, 1024, kt_key(0));
+	kt_fill(old, 0, 10, SEED + 1);
+	must(!kt_freeze(kt_key(0)));
+	kt_fill(old, 0, 1024, SEED + 2);
+	must(present(kt_key(0)) == 512);
+	must(!kt_takeover(kt_key(0), base, 1024));
+	must(kt_same(base, 0, 10, SEED + 1) && kt_same(base, 10, 502, SEED));
+	must(kt_zero(base, 512, 512));
+}
+
+static void frozen_alone(void)
+{
+	unsigned long nr = 8192;
+	int fd = new_memfd(nr);
+	long before, after;
+
+	give(fd, nr, kt_key(0));
+	close(fd);
+	/* the last of the file's users may be on its way out still */
+	usleep(200000);
+	before = kt_free_kib();
+	must(!kt_freeze(kt_key(0)));
+	after = kt_free_kib();
+	printf("# free before: %ld KiB, after: %ld KiB\n", before, after);
+	must(before - after < 6 << 10);
+	must(!kt_takeover(kt_key(0), kt_addr(0), nr));
+	must(kt_same(kt_addr(0), 0, nr / 2, SEED));
+}
+
+static void do_frozen_twice_mapped(void *arg)
+{
+	struct kmho_range_handover r[2] = {
+		{ kt_addr(0), 64 * kt_page }, { kt_addr(1), 64 * kt_page },
+	};
+	struct kmho_op_handover op = { kt_key(0), 2, r };
+	int fd = new_memfd(64);
+
+	must(!arg);
+	share(kt_addr(0), 64, fd);
+	share(kt_addr(1), 64, fd);
+	kt_fill(kt_addr(0), 0, 32, SEED);
+	must(!kmho(KMHO_HANDOVER, &op));
+	must(!kt_freeze(kt_key(0)));
+	kt_fill(kt_addr(1), 0, 64, SEED + 1);
+}
+
+static void frozen_twice_mapped(void)
+{
+	unsigned long a = kt_addr(0), b = kt_addr(1);
+
+	kt_run(do_frozen_twice_mapped, NULL);
+	must(!kt_takeover(kt_key(0), a, 64));
+	must(!kt_takeover(kt_key(0), b, 64));
+	must(kt_same(a, 0, 32, SEED) && kt_same(b, 0, 32, SEED));
+	kt_fill(a, 40, 1, SEED);
+	must(kt_same(b, 40, 1, SEED));
+}
+
+static void do_keep_frozen(void *arg)
+{
+	unsigned long to = kt_addr(1);
+
+	must(!arg);
+	must(!kt_take_to(KMHO_TAKEOVER_KEEP, kt_key(0), kt_addr(0), 1024, &to));
+	must(kt_same(to, 0, 512, SEED));
+	kt_fill(to, 1000, 1, SEED);
+	/* and frozen once more */
+	must(!kt_freeze(kt_key(0)));
+	kt_fill(to, 0, 1024, SEED + 1);
+}
+
+static void frozen_kept(void)
+{
+	unsigned long base = kt_addr(0);
+	int fd = new_memfd(1024);
+
+	give_frozen(fd, 1024, kt_key(0));
+	must(pwrite(fd, "kmho", 4, 0) == 4);
+	kt_run(do_keep_frozen, NULL);
+	must(!kt_takeover(kt_key(0), base, 1024));
+	must(kt_same(base, 0, 512, SEED) && kt_same(base, 1000, 1, SEED));
+	must(kt_zero(base, 512, 488));
+}
+
+/* The second of two huge pages is in the record as far as its half */
+static void do_frozen_huge(void *arg)
+{
+	unsigned long size = kt_pmd_size(), nr = size / kt_page, base = kt_addr(0);
+	int fd = *(int *)arg;
+
+	share(base, 2 * nr, fd);
+	kt_fill(base, 0, 2 * nr, SEED);
+	if (madvise(kt_ptr(base), 2 * size, MADV_COLLAPSE))
+		kt_skip("no huge pages to be had: %s", strerror(errno));
+	must(!kt_handover(kt_key(0), base, nr + nr / 2));
+	must(!kt_freeze(kt_key(0)));
+	kt_fill(base, 0, 2 * nr, SEED + 1);
+}
+
+static void frozen_huge(void)
+{
+	unsigned long size = kt_need_thp(), nr = size / kt_page, base = kt_addr(0);
+	int fd = new_memfd(2 * nr);
+
+	kt_run(do_frozen_huge, &fd);
+	must(present(kt_key(0)) == nr + nr / 2);
+	must(!kt_takeover(kt_key(0), base, nr + nr / 2));
+	must(kt_same(base, 0, nr + nr / 2, SEED));
+	must(kt_smaps(base, size + size / 2, "ShmemPmdMapped") == (long)size / 1024);
+}
+
+static void frozen_freed(void)
+{
+	unsigned long nr = 4096;
+	long before = kt_free_kib(), shmem = kt_meminfo("Shmem"), held, after;
+	int fd = new_memfd(nr), i;
+
+	for (i = 0; i < 4; i++) {
+		give_frozen(fd, nr, kt_key(0));
+		give_frozen(fd, nr, kt_key(1));
+		must(!ftruncate(fd, 0) && !ftruncate(fd, nr * kt_page));
+		usleep(100000);
+		held = kt_free_kib();
+		printf("# free before: %ld KiB, held: %ld KiB\n", before, held);
+		/* once: the two share what they have */
+		must(before - held > 6 << 10 && before - held < 12 << 10);
+		must(!kt_drop(kt_key(0)));
+		must(present(kt_key(1)) == nr / 2);
+		if (i % 2) {
+			must(!kt_drop(kt_key(1)));
+		} else {
+			struct shared s = { -1, nr, kt_key(1) };
+
+			kt_run(do_ordinary, &s);
+		}
+	}
+	close(fd);
+	usleep(100000);
+	after = kt_free_kib();
+	printf("# free before: %ld KiB, after: %ld KiB\n", before, after);
+	must(before - after < 6 << 10);
+	kt_write_file("/proc/sys/vm/stat_refresh", "1");
+	must(kt_meminfo("Shmem") - shmem < 4 << 10);
+}
+
+#define CGROUP	"/sys/fs/cgroup/kmho-freeze"
+
+static long charged_kib(void)
+{
+	char buf[32];
+
+	must(kt_read_file(CGROUP "/memory.current", buf, sizeof(buf)));
+	return strtol(buf, NULL, 10) / 1024;
+}
+
+static void frozen_charged(void)
+{
+	unsigned long nr = 8192;
+	int fd = new_memfd(nr);
+	pid_t pid;
+
+	if (!kt_write_file("/sys/fs/cgroup/cgroup.subtree_control", "+memory"))
+		kt_skip("there is no memory cgroup, or this is not root");
+	must(!mkdir(CGROUP, 0755) || errno == EEXIST);
+	give(fd, nr, kt_key(0));
+	pid = kt_fork();
+	if (!pid) {
+		must(kt_write_file(CGROUP "/cgroup.procs", "0"));
+		/* Less than it takes: nothing is frozen, and nothing stays charged */
+		must(kt_write_file(CGROUP "/memory.max", "4M"));
+		must_refuse(ENOMEM, kt_freeze(kt_key(0)));
+		must(charged_kib() < 4 << 10);
+		must(kt_write_file(CGROUP "/memory.max", "max"));
+		must(!kt_freeze(kt_key(0)));
+		must(charged_kib() > 15 << 10);
+		must(!kt_takeover(kt_key(0), kt_addr(0), nr));
+		must(kt_same(kt_addr(0), 0, nr / 2, SEED));
+		must(charged_kib() > 15 << 10 && charged_kib() < 24 << 10);
+		_exit(0);
+	}
+	must(kt_wait(pid) == 0);
+	must(charged_kib() < 4 << 10);
+	must(!rmdir(CGROUP));
+}
+
+static void *freeze_all(void *arg)
+{
+	unsigned long n = (unsigned long)arg, i;
+
+	for (i = 0; i < ROUNDS; i++) {
+		must(!kt_handover(kt_key(n), kt_addr(0) + n * 256 * kt_page, 256));
+		must(!kt_freeze(kt_key(n)));
+		must(!kt_drop(kt_key(n)));
+	}
+	return NULL;
+}
+
+static void frozen_at_once(void)
+{
+	pthread_t threads[THREADS];
+	unsigned long i;
+
+	at_once_fd = new_memfd(1024);
+	share(kt_addr(0), 1024, at_once_fd);
+	for (i = 0; i < THREADS; i++)
+		must(!pthread_create(&threads[i], NULL, i < 4 ? freeze_all : change, (void *)i));
+	for (i = 0; i < THREADS; i++)
+		must(!pthread_join(threads[i], NULL));
+	kt_unmap(kt_addr(0), 1024);
+	must(!fcntl(at_once_fd, F_ADD_SEALS, F_SEAL_WRITE));
+}
+
 static const struct kt_case cases[] = {
 	{ "what would part shared memory from its record is EPERM", .now = refuses_to_part },
 	{ "truncation and punched holes are noted", .now = follows },
@@ -628,7 +1041,25 @@ static const struct kt_case cases[] = {
 	{ "shared memory is taken over in parts", .now = in_parts },
 	{ "shared memory is taken over and kept", .now = kept },
 	{ "a place in use is EEXIST", .now = place_in_use },
-	{ "FREEZE of shared memory is EOPNOTSUPP", .now = not_frozen },
+	{ "what is written to shared memory after FREEZE is in the file only",
+	  .now = frozen_written },
+	{ "a file truncated after FREEZE takes nothing from the record",
+	  .now = frozen_truncated },
+	{ "two frozen records of one file share it again", .now = frozen_shared },
+	{ "two records frozen at different moments have what was there then",
+	  .now = frozen_apart },
+	{ "a zero that came, and a hole: as good as unchanged", .now = frozen_zeros },
+	{ "a live record beside a frozen one follows the file", .now = frozen_and_live },
+	{ "FREEZE of a dead process's record, the file in use by another",
+	  .now = frozen_dead },
+	{ "FREEZE of what nobody else has copies nothing", .now = frozen_alone },
+	{ "one file at two addresses is one file again after FREEZE",
+	  .now = frozen_twice_mapped },
+	{ "a frozen record of shared memory is taken over and kept", .now = frozen_kept },
+	{ "huge pages of shared memory are huge after FREEZE", .now = frozen_huge },
+	{ "FREEZE, and then DROP or the end: all of it is free", .now = frozen_freed },
+	{ "FREEZE is charged to the memory cgroup", .now = frozen_charged },
+	{ "FREEZE of a file that changes all the time", .now = frozen_at_once },
 	{ "a file in a mounted tmpfs is EOPNOTSUPP", .now = not_tmpfs },
 	{ "F_SEAL_FUTURE_WRITE: takeover in the same kernel is EPERM", .now = future_write },
 	{ "HANDOVER, and a live update of the same memfd: EBUSY", .now = live_update },

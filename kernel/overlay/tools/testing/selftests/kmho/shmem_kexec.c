@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * H8, H3, H5: shared memory over a kexec. Anonymous, memfd and System V memory
+ * H8, H3, H5, H9: shared memory over a kexec. Anonymous, memfd and System V memory
  * comes back as what it was, with its holes and what was written to it up to
  * the kexec, by whomever and however; and those who shared it share it again.
  */
@@ -43,6 +43,11 @@ enum {
 	OVERLAP_A,
 	OVERLAP_B,
 	BEHIND,
+	FROZEN_A,
+	FROZEN_B,
+	FROZEN_LIVE,
+	FROZEN_MIXED,
+	FROZEN_SYSV,
 	OTHER,		/* a second mapping of the same memory */
 	TO = 64,
 };
@@ -926,6 +931,128 @@ static void scattered_after(void)
 	must(kt_same_from(base, 0, 1, SEED(SCATTERED), 1));
 }
 
+/* ---- frozen ---- */
+
+/*
+ * A process of which each part is frozen while it is stopped, as a checkpointer
+ * does it; a third record of the same memory goes on
+ */
+static void frozen_before(void)
+{
+	static const unsigned long places[] = { FROZEN_B, FROZEN_LIVE };
+	unsigned long base = kt_addr(FROZEN_A), i;
+	int fd = new_memfd("frozen", 1024, 0), pipes[2];
+	pid_t pid[2];
+
+	must(!pipe(pipes));
+	share(FROZEN_A, 1024, PROT_READ | PROT_WRITE, fd);
+	kt_fill(base, 0, 600, SEED(FROZEN_A));
+	for (i = 0; i < 2; i++) {
+		pid[i] = kt_fork();
+		if (!pid[i]) {
+			map_at(fd, places[i], 1024);
+			tell(pipes[1]);
+			linger();
+		}
+		hear(pipes[0]);
+		must(!kill(pid[i], SIGSTOP));
+		must(waitpid(pid[i], NULL, WUNTRACED) == pid[i]);
+	}
+	give(FROZEN_A, 800);
+	kt_fill(base, 700, 1, SEED(FROZEN_A));
+	must(!kt_freeze(kt_key(FROZEN_A)) && !kt_freeze(kt_key(FROZEN_B)));
+	must(!kill(pid[0], SIGKILL));
+	kt_fill(base, 0, 1024, SEED(FROZEN_LIVE));
+	must(!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 100 * kt_page,
+			100 * kt_page));
+	must(!ftruncate(fd, 900 * kt_page));
+	kt_stay();
+}
+
+static void frozen_again(void)
+{
+	unsigned long a = kt_addr(FROZEN_A), b = kt_addr(FROZEN_B), live = kt_addr(FROZEN_LIVE);
+	struct stat st;
+	int fd;
+
+	must_have(FROZEN_A, 601);
+	must_have(FROZEN_B, 601);
+	must_have(FROZEN_LIVE, 800);
+	take(FROZEN_B, 1024);
+	take(FROZEN_A, 800);
+	take(FROZEN_LIVE, 1024);
+	must(kt_same(a, 0, 600, SEED(FROZEN_A)) && kt_same(a, 700, 1, SEED(FROZEN_A)));
+	must(kt_zero(a, 600, 100) && kt_zero(b, 701, 323));
+	must(kt_same(b, 0, 600, SEED(FROZEN_A)));
+	must(kt_same(live, 0, 100, SEED(FROZEN_LIVE)) && kt_zero(live, 100, 100));
+	must(kt_same(live, 200, 700, SEED(FROZEN_LIVE)));
+	/* the two share a file as large as it was; the third has one of its own */
+	kt_fill(a, 650, 1, SEED(OTHER));
+	must(kt_same(b, 650, 1, SEED(OTHER)));
+	must(kt_same(live, 650, 1, SEED(FROZEN_LIVE)));
+	if (!kt_is_root())
+		return;
+	fd = open_mapped(b, 1024);
+	must(!fstat(fd, &st) && (unsigned long)st.st_size == 1024 * kt_page);
+	close(fd);
+	fd = open_mapped(live, 1024);
+	must(!fstat(fd, &st) && (unsigned long)st.st_size == 900 * kt_page);
+	close(fd);
+}
+
+/* Nobody takes it the first time */
+static void frozen_after(void)
+{
+	must_have(FROZEN_A, 601);
+	must_have(FROZEN_LIVE, 800);
+	must(!kt_freeze(kt_key(FROZEN_A)) && !kt_freeze(kt_key(FROZEN_LIVE)));
+}
+
+/* Private and System V memory in one record */
+static void frozen_mixed_before(void)
+{
+	struct kmho_range_handover r[2] = {
+		{ kt_addr(FROZEN_MIXED), 64 * kt_page },
+		{ kt_addr(FROZEN_SYSV), 64 * kt_page },
+	};
+	struct kmho_op_handover op = { kt_key(FROZEN_MIXED), 2, r };
+	int id = shmget(IPC_PRIVATE, 64 * kt_page, IPC_CREAT | 0600);
+
+	if (id < 0)
+		kt_skip("no System V shared memory: %s", strerror(errno));
+	must(shmat(id, kt_ptr(kt_addr(FROZEN_SYSV)), 0) == kt_ptr(kt_addr(FROZEN_SYSV)));
+	must(!shmctl(id, IPC_RMID, NULL));
+	kt_map(kt_addr(FROZEN_MIXED), 64);
+	kt_fill(kt_addr(FROZEN_MIXED), 0, 16, SEED(FROZEN_MIXED));
+	kt_fill(kt_addr(FROZEN_SYSV), 0, 16, SEED(FROZEN_SYSV));
+	must(!kmho(KMHO_HANDOVER, &op));
+	kt_fill(kt_addr(FROZEN_MIXED), 20, 1, SEED(FROZEN_MIXED));
+	kt_fill(kt_addr(FROZEN_SYSV), 20, 1, SEED(FROZEN_SYSV));
+	must(!kt_freeze(kt_key(FROZEN_MIXED)));
+	kt_ready();
+	/* until the machine goes down, and none of it gets there */
+	while (true) {
+		kt_fill(kt_addr(FROZEN_MIXED), 0, 64, SEED(OTHER));
+		kt_fill(kt_addr(FROZEN_SYSV), 0, 64, SEED(OTHER));
+		usleep(1000);
+	}
+}
+
+static void frozen_mixed_after(void)
+{
+	unsigned long i, base;
+
+	must_have(FROZEN_MIXED, 34);
+	for (i = FROZEN_MIXED; i <= FROZEN_SYSV; i++) {
+		base = kt_addr(i);
+		must(!kt_takeover(kt_key(FROZEN_MIXED), base, 64));
+		must(kt_perms(base, i == FROZEN_SYSV ? "rw-s" : "rw-p"));
+		must(kt_same(base, 0, 16, SEED(i)) && kt_same(base, 20, 1, SEED(i)));
+		must(kt_zero(base, 16, 4) && kt_zero(base, 21, 43));
+	}
+	must(!kt_exists(kt_key(FROZEN_MIXED)));
+}
+
 static const struct kt_case cases[] = {
 	{ "shared anonymous memory survives, with its holes and later writes",
 	  .before = anon_before, .after = anon_after },
@@ -971,6 +1098,10 @@ static const struct kt_case cases[] = {
 	  .before = mixed_before, .after = mixed_after },
 	{ "one page at several addresses is one page again",
 	  .before = scattered_before, .after = scattered_after },
+	{ "frozen records of one file share it again, a live one goes on",
+	  .before = frozen_before, .after = frozen_after, .again = frozen_again },
+	{ "private and System V memory frozen in one record",
+	  .before = frozen_mixed_before, .after = frozen_mixed_after },
 };
 
 int main(int argc, char **argv)
