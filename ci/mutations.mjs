@@ -18,6 +18,8 @@ const MUTATIONS = [
   { name: 'an untaken record is not preserved again', file: 'serial.c', find: 'err = kmho_extents_preserve(ext, 1);', put: 'err = 0;', scenario: 'anon_kexec', fails: /again/ },
   { name: 'memory of another format stays with KHO', file: 'serial.c', find: 'kmho_extent_release(ext);', put: '(void)pos;', scenario: 'format_kexec', fails: /again/ },
   { name: 'frozen memory stays writable', file: 'freeze.c', find: 'ptep_set_wrprotect(walk->mm, addr, pte);\n\t\tif', put: 'if', scenario: 'freeze', fails: /./ },
+  { name: 'frozen shared memory goes on with the file', file: 'freeze.c', find: 'kmho_claims_frozen(rec);', put: 'kmho_claims_thaw(rec);', scenario: 'shmem', fails: /FREEZE is in the file only/ },
+  { name: 'what was frozen at different moments is shared', file: 'shmem.c', find: 'else if (!kmho_frozen_fits(', put: 'else if (0 && !kmho_frozen_fits(', scenario: 'shmem', fails: /different moments/ },
   { name: 'a page moves from one scratch area to another', file: 'collect.c', find: 'unsigned int flags = memalloc_pin_save();', put: 'unsigned int flags = current->flags & PF_MEMALLOC_PIN;', scenario: 'exit', fails: /huge pages in scratch areas/ },
   { name: 'a page in a scratch area is taken where it is', file: 'collect.c', find: 'c->in_scratch = kho_scratch_overlap(', put: 'c->in_scratch = 0 && kho_scratch_overlap(', scenario: 'exit', fails: /scratch/ },
   { name: 'a page that another record has pinned is taken too', file: 'collect.c', find: 'if (kmho_folio_pins(folio) > nr && kmho_is_shared(', put: 'if (0 && kmho_is_shared(', scenario: 'live_kexec', fails: /./ },
