@@ -6,6 +6,7 @@
  * maps (PMD_SIZE), so that a block can be collected again when it has changed.
  * Each page is pinned: it is not swapped out, migrated or freed from then on.
  * It can still be replaced by a copy on write, which is a fault and is noted.
+ * Blocks whose pages need no more than that are collected many at a time.
  *
  * A page is taken as it is, even one that fork() shares: to unshare it would
  * copy it. Only a page that is shared and pinned already is, because another
@@ -40,6 +41,9 @@
 #include "../internal.h"
 #include "internal.h"
 
+/* Extents that are found at a time; a block has no more than PTRS_PER_PTE. */
+#define KMHO_MAX_FOUND	(2 * PTRS_PER_PTE)
+
 /* Flags in which the pages of a run are alike */
 #define KMHO_RUN_FLAGS	(BIT(PG_head) | BIT(PG_anon_exclusive) |	\
 			 ZONEID_MASK << ZONEID_PGSHIFT)
@@ -63,6 +67,9 @@
  * @nr_pinned:	how many are not in its statistics yet
  * @migrate:	isolated folios that lie in scratch areas
  * @drain:	a folio could not be isolated because it is in a CPU's batch
+ * @easy:	stop at a block whose pages need more than a pin
+ * @stop:	such a page was found
+ * @done:	where it was stopped
  * @unshare:	have no huge page of hugetlb that is shared
  * @must:	pass over what cannot be had, do not fail for it
  * @copy:	copy what cannot be moved out of a scratch area
@@ -84,6 +91,9 @@ struct kmho_collector {
 	unsigned long nr_pinned;
 	struct list_head migrate;
 	bool drain;
+	bool easy;
+	bool stop;
+	unsigned long done;
 	bool unshare;
 	bool must;
 	bool copy;
@@ -97,7 +107,7 @@ static struct kmho_collector *kmho_collector_alloc(struct kmho_record *rec)
 	if (!c)
 		return NULL;
 
-	c->ext = kvmalloc_array(PTRS_PER_PTE, sizeof(*c->ext), GFP_KERNEL);
+	c->ext = kvmalloc_array(KMHO_MAX_FOUND, sizeof(*c->ext), GFP_KERNEL);
 	c->old = kvmalloc_array(PTRS_PER_PTE, sizeof(*c->old), GFP_KERNEL);
 	if (!c->ext || !c->old) {
 		kvfree(c->ext);
@@ -143,13 +153,19 @@ static bool kmho_is_old(const struct kmho_collector *c, u64 vpn, u64 pfn)
 
 static void kmho_want_fault(struct kmho_collector *c, unsigned long addr)
 {
+	if (c->easy) {
+		c->stop = true;
+		return;
+	}
 	__set_bit((addr - c->start) >> PAGE_SHIFT, c->fault);
 	c->nr_fault++;
 }
 
 static void kmho_want_migration(struct kmho_collector *c, struct folio *folio)
 {
-	if (folio_test_hugetlb(folio)) {
+	if (c->easy) {
+		c->stop = true;
+	} else if (folio_test_hugetlb(folio)) {
 		if (!folio_isolate_hugetlb(folio, &c->migrate))
 			c->drain = true;
 	} else if (folio_isolate_lru(folio)) {
@@ -538,13 +554,6 @@ static const struct mm_walk_ops kmho_walk_ops = {
 	.walk_lock = PGWALK_RDLOCK,
 };
 
-static const struct mm_walk_ops kmho_walk_locked_ops = {
-	.test_walk = kmho_test_walk,
-	.pmd_entry = kmho_pmd_entry,
-	.hugetlb_entry = kmho_hugetlb_entry,
-	.walk_lock = PGWALK_WRLOCK_VERIFY,
-};
-
 static void kmho_release_all(struct kmho_extent_ser *ext, unsigned long nr)
 {
 	unsigned long i;
@@ -552,6 +561,67 @@ static void kmho_release_all(struct kmho_extent_ser *ext, unsigned long nr)
 	for (i = 0; i < nr; i++)
 		kmho_extent_release(&ext[i]);
 }
+
+/* Is this as far as easy blocks are collected at a time? */
+static bool kmho_is_enough(struct kmho_collector *c, unsigned long addr)
+{
+	c->done = addr;
+	return c->nr > KMHO_MAX_FOUND - PTRS_PER_PTE || need_resched() ||
+	       mmap_lock_is_contended(c->mm);
+}
+
+/* What was found of a block that is not easy, or is wrong, is found again. */
+static int kmho_judge_easy(struct kmho_collector *c, unsigned long nr, int err)
+{
+	if (!err && !c->stop)
+		return 0;
+
+	kmho_release_all(c->ext + nr, c->nr - nr);
+	c->nr = nr;
+	return 1;
+}
+
+static int kmho_easy_pmd_entry(pmd_t *pmd, unsigned long addr,
+			       unsigned long next, struct mm_walk *walk)
+{
+	struct kmho_collector *c = walk->private;
+	unsigned long nr = c->nr;
+
+	if (kmho_is_enough(c, addr))
+		return 1;
+	return kmho_judge_easy(c, nr, kmho_pmd_entry(pmd, addr, next, walk));
+}
+
+#ifdef CONFIG_HUGETLB_PAGE
+static int kmho_easy_hugetlb_entry(pte_t *pte, unsigned long hmask,
+				   unsigned long addr, unsigned long next,
+				   struct mm_walk *walk)
+{
+	struct kmho_collector *c = walk->private;
+	unsigned long nr = c->nr;
+
+	if (kmho_is_enough(c, addr))
+		return 1;
+	return kmho_judge_easy(c, nr, kmho_hugetlb_entry(pte, hmask, addr,
+							 next, walk));
+}
+#else
+#define kmho_easy_hugetlb_entry	NULL
+#endif
+
+static const struct mm_walk_ops kmho_walk_easy_ops = {
+	.test_walk = kmho_test_walk,
+	.pmd_entry = kmho_easy_pmd_entry,
+	.hugetlb_entry = kmho_easy_hugetlb_entry,
+	.walk_lock = PGWALK_RDLOCK,
+};
+
+static const struct mm_walk_ops kmho_walk_locked_ops = {
+	.test_walk = kmho_test_walk,
+	.pmd_entry = kmho_pmd_entry,
+	.hugetlb_entry = kmho_hugetlb_entry,
+	.walk_lock = PGWALK_WRLOCK_VERIFY,
+};
 
 /*
  * Somebody holds these pages where nothing can be preserved, and their process,
@@ -787,47 +857,68 @@ static unsigned long kmho_block(struct mm_struct *mm, unsigned long addr,
 }
 
 /*
- * Is there a page table for this address? If not, @next becomes the end of what
- * is missing, so that a hole costs by the size of its upper page tables.
+ * Collect blocks whose pages need no more than a pin; holes cost next to
+ * nothing. Returns where the first begins that is left, perhaps @start itself.
  */
-static bool kmho_has_table(struct mm_struct *mm, unsigned long addr,
-			   unsigned long *next, unsigned long end)
+static unsigned long kmho_collect_easy(struct kmho_collector *c,
+				       unsigned long start, unsigned long end)
 {
-	pgd_t *pgd = pgd_offset(mm, addr);
-	p4d_t *p4d;
-	pud_t *pud;
+	int ret;
 
-	if (pgd_none(pgdp_get(pgd))) {
-		*next = pgd_addr_end(addr, end);
-		return false;
-	}
-	p4d = p4d_offset(pgd, addr);
-	if (p4d_none(p4dp_get(p4d))) {
-		*next = p4d_addr_end(addr, end);
-		return false;
-	}
-	pud = pud_offset(p4d, addr);
-	if (pud_none(pudp_get(pud))) {
-		*next = pud_addr_end(addr, end);
-		return false;
-	}
+	c->nr = 0;
+	c->done = start;
+	c->stop = false;
+	c->easy = true;
+	ret = walk_page_range(c->mm, start, end, &kmho_walk_easy_ops, c);
+	c->easy = false;
 
-	return !pmd_none(pmdp_get_lockless(pmd_offset(pud, addr)));
+	return ret ? c->done : end;
+}
+
+/* Have the record keep what was found from @addr on, or let go of it. */
+static int kmho_keep_found(struct kmho_collector *c, unsigned long addr,
+			   bool enforce)
+{
+	struct kmho_record *rec = c->rec;
+	unsigned long nr_pages = 0, i;
+	int err;
+
+	for (i = 0; i < c->nr; i++)
+		nr_pages += kmho_extent_nr(&c->ext[i]);
+	err = kmho_account(rec, nr_pages, enforce);
+	if (err)
+		goto err_release;
+	err = kmho_extents_preserve(c->ext, c->nr);
+	if (err)
+		goto err_account;
+	for (i = 0; i < c->nr; i++) {
+		err = kmho_table_append(&rec->extents, &c->ext[i]);
+		if (err)
+			goto err_remove;
+	}
+	return 0;
+
+err_remove:
+	kmho_table_remove(&rec->extents,
+			  (u64)(addr >> PAGE_SHIFT) << KMHO_EXTENT_NR_BITS,
+			  U64_MAX);
+	kmho_extents_unpreserve(c->ext, c->nr);
+err_account:
+	kmho_account(rec, -(long)nr_pages, false);
+err_release:
+	kmho_release_all(c->ext, c->nr);
+	return err;
 }
 
 /* Collect the blocks of a range while the process goes on. */
 static int kmho_collect_range(struct kmho_collector *c,
 			      const struct kmho_range *range, bool enforce)
 {
-	struct kmho_record *rec = c->rec;
-	unsigned long addr, next, i;
+	unsigned long addr, next;
 	int err = 0;
 
 	mmap_read_lock(c->mm);
 	for (addr = range->start; addr < range->end; addr = next) {
-		unsigned long nr_pages = 0;
-		unsigned long size;
-
 		if (fatal_signal_pending(current)) {
 			err = -EINTR;
 			break;
@@ -838,44 +929,20 @@ static int kmho_collect_range(struct kmho_collector *c,
 			mmap_read_lock(c->mm);
 		}
 
-		/* Large holes cost next to nothing. */
-		next = kmho_block(c->mm, addr, &size) + size;
-		next = min(next - 1, range->end - 1) + 1;
-		if (size == PMD_SIZE &&
-		    !kmho_has_table(c->mm, addr, &next, range->end))
-			continue;
+		next = kmho_collect_easy(c, addr, range->end);
+		if (next == addr) {
+			unsigned long size;
 
-		err = kmho_collect_block(c, addr, next, false);
+			next = kmho_block(c->mm, addr, &size) + size;
+			next = min(next - 1, range->end - 1) + 1;
+			err = kmho_collect_block(c, addr, next, false);
+			if (err)
+				break;
+		}
+		err = kmho_keep_found(c, addr, enforce);
 		if (err)
 			break;
-
-		for (i = 0; i < c->nr; i++)
-			nr_pages += kmho_extent_nr(&c->ext[i]);
-		err = kmho_account(rec, nr_pages, enforce);
-		if (err)
-			goto err_unpin;
-		err = kmho_extents_preserve(c->ext, c->nr);
-		if (err)
-			goto err_account;
-		for (i = 0; i < c->nr; i++) {
-			err = kmho_table_append(&rec->extents, &c->ext[i]);
-			if (err)
-				goto err_remove;
-		}
 	}
-	mmap_read_unlock(c->mm);
-	return err;
-
-err_remove:
-	kmho_table_remove(&rec->extents,
-			  (u64)(addr >> PAGE_SHIFT) << KMHO_EXTENT_NR_BITS,
-			  U64_MAX);
-	kmho_extents_unpreserve(c->ext, c->nr);
-err_account:
-	for (i = 0; i < c->nr; i++)
-		kmho_account(rec, -(long)kmho_extent_nr(&c->ext[i]), false);
-err_unpin:
-	kmho_release_all(c->ext, c->nr);
 	mmap_read_unlock(c->mm);
 	return err;
 }
