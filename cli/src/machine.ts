@@ -175,6 +175,16 @@ export interface GuestOutcome {
 
 let counter = 0
 
+/**
+ * KASAN's shadow is an eighth of the memory, and a kernel that was booted by a kexec has nothing but KHO's
+ * scratch areas to take it from. It panics where it cannot, before there is a console to say so.
+ */
+function memoryOf({ setup, memoryMiB }: GuestRun): Pick<VmOptions, 'memoryMiB' | 'khoScratch'> {
+  if (setup.kernel.flavor !== 'debug') return { memoryMiB }
+  const all = Math.ceil(memoryMiB * 1.5)
+  return { memoryMiB: all, khoScratch: `32M,${128 + Math.ceil(all / 8)}M,64M` }
+}
+
 /** Options of one boot, without starting it. */
 export function vmOptions(run: GuestRun, dir: string): VmOptions {
   const { setup } = run
@@ -184,7 +194,7 @@ export function vmOptions(run: GuestRun, dir: string): VmOptions {
     initrd: setup.initrd,
     rootfs: setup.rootfs,
     share: join(dir, 'share'),
-    memoryMiB: run.memoryMiB,
+    ...memoryOf(run),
     accel: setup.accel,
     logDir: dir,
     name: run.name,

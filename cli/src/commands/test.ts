@@ -10,7 +10,7 @@ import { ExitCode, UsageError } from '../errors.js'
 import { ensureTree } from '../kernel/build.js'
 import { readBase } from '../kernel/base.js'
 import { appFiles, cliFiles, explainFailure, GUEST_BASE_MIB, nextKernelFiles, planSetup, runGuest, type Setup } from '../machine.js'
-import { addonScenarios, harnessScenarios, kunitScenario, operatorScenarios, selftestScenarios, type TestScale } from '../scenarios/guest-tests.js'
+import { addonScenarios, harnessScenarios, khoScenario, kunitScenario, operatorScenarios, selftestScenarios, type TestScale } from '../scenarios/guest-tests.js'
 import type { KtapResult } from '../scenarios/ktap.js'
 import type { Scenario } from '../scenarios/scenario.js'
 import { buildSelftests, listSelftests } from '../selftests.js'
@@ -43,6 +43,9 @@ export async function test(names: readonly string[], options: TestOptions, conte
   }
   const unknown = names.find((name) => !listed.some((scenario) => scenario.name === name))
   if (unknown !== undefined) throw new UsageError({ expected: `one of ${listed.map(({ name }) => name).join(', ')}`, found: unknown })
+  const debug = options.flavor === 'debug'
+  const elsewhere = listed.find((scenario) => scenario.debug && !debug && names.includes(scenario.name))
+  if (elsewhere) throw new UsageError({ expected: `--flavor debug for ${elsewhere.name}`, found: options.flavor ?? 'default' })
   if (!(await context.run(plan.steps))) return ExitCode.ok
   const setup = plan.result()
   let chosen: Scenario[] = []
@@ -54,7 +57,7 @@ export async function test(names: readonly string[], options: TestOptions, conte
         const { tree } = await ensureTree({ ...options, arch: setup.arch, flavor: setup.kernel.flavor, base, dirs: context.dirs, cache: context.cache, signal }, step)
         const dir = await buildSelftests(setup.arch, setup.kernel.headers, tree, context)
         const files = { ...(await appFiles(context.root, setup.addon)), ...nextKernelFiles(setup) }
-        chosen = scenarios(tests, dir, files, await cliFiles(context.root), setup.kernel.flavor === 'debug' ? { timeoutS: DEBUG_TEST_S, ...options } : options).filter(({ name }) => names.length === 0 || names.includes(name))
+        chosen = scenarios(tests, dir, files, await cliFiles(context.root), debug ? { timeoutS: DEBUG_TEST_S, ...options } : options).filter((scenario) => (debug || !scenario.debug) && (names.length === 0 || names.includes(scenario.name)))
       },
     },
   ])
@@ -68,7 +71,7 @@ export async function test(names: readonly string[], options: TestOptions, conte
 }
 
 function scenarios(tests: Parameters<typeof selftestScenarios>[0], dir: string, files: Record<string, string>, cli: Record<string, string>, scale: TestScale = {}): Scenario[] {
-  return [...harnessScenarios(), kunitScenario(), ...selftestScenarios(tests, dir, scale), ...addonScenarios(files), ...operatorScenarios({ ...files, ...cli })]
+  return [...harnessScenarios(), kunitScenario(), khoScenario(), ...selftestScenarios(tests, dir, scale), ...addonScenarios(files), ...operatorScenarios({ ...files, ...cli })]
 }
 
 async function runScenario(scenario: Scenario, setup: Setup, options: TestOptions, context: Context): Promise<KtapResult[]> {

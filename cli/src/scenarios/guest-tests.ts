@@ -74,6 +74,18 @@ export function kunitScenario(): Scenario {
   }
 }
 
+/** lib/test_kho.c, which the debug flavor has: it saves memory at one boot, and looks at it at the next. */
+export function khoScenario(): Scenario {
+  const said = /KHO restore succeeded/
+  return {
+    name: 'kho',
+    title: "KHO's own test finds what it saved before a kexec",
+    debug: true,
+    run: { job: { steps: [NEXT] }, timeoutMs: TIMEOUT_MS },
+    judge: (result, console) => [said.test(console) ? passed('kho: restored') : failed('kho: restored', `expected ${said.source} on the console: ${result.console}`), ...judgeMachine(result)],
+  }
+}
+
 /** What makes tests longer than they are by default; handed to them through the environment. */
 export interface TestScale {
   /** Chooses the programs of tests that are random. */

@@ -25,6 +25,8 @@ export interface Scenario {
   /** The promise that it shows. */
   title: string
   run: ScenarioRun
+  /** Only the debug flavor has what it runs. */
+  debug?: true
   /** The results, read from what the guest said and from its console. */
   judge: (result: VmResult, console: string) => KtapResult[]
 }
