@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // SPDX-License-Identifier: MIT
 // `npm run test:soak`: what takes hours. The tests under a kernel that checks itself, many random
-// programs, a million random calls, from one release of Linux to another, a hundred kexecs.
+// programs, a million random calls, from one release of Linux to another, the kernel's own tests, a
+// hundred kexecs.
 // `--arch` and `--only STEP` choose.
 
 import { bootstrap } from './bootstrap.mjs'
@@ -36,6 +37,11 @@ async function soak() {
         await test(`Linux 7.2, and by a kexec 7.3: all tests, ${arch}`, ['--arch', arch, '--from', '7.2']),
         await test(`Linux 7.3, and by a kexec 7.2: what survives, ${arch}`, ['--arch', arch, '--to', '7.2', 'talk_kexec', 'anon_kexec', 'live_kexec', 'chain_kexec', 'damage_kexec', 'format_kexec']),
       ),
+    upstream: async (arch) => {
+      heading(`the kernel's own selftests, without our patches and with them, ${arch}`)
+      const { code, stdout } = await kmho(['kernel', 'selftest', '--arch', arch], { capture: true })
+      return tally(code, readCounts(stdout))
+    },
     chain: (arch) => test(`${KEXECS} kexecs with ${MIB} MiB, ${arch}`, ['--arch', arch, '--kexecs', String(KEXECS), '--mib', String(MIB), 'chain_kexec']),
   }
   const chosen = options.only ? [options.only].flat() : Object.keys(steps)

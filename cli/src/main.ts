@@ -77,6 +77,15 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
       .option('--source <path>', 'your own tarball or tree of Linux'),
     async (context, command) => (await import('./commands/kernel-series.js')).kernelCheck(command.opts(), context),
   )
+  on(
+    kernel
+      .command('selftest')
+      .description("the kernel's own selftests of mm and LUO: what passes without our patches has to pass with them")
+      .argument('[name...]', 'only these programs')
+      .option('--arch <arch>', 'x86_64 or arm64; otherwise that of this machine')
+      .option('--source <path>', 'your own tarball or tree of Linux'),
+    async (context, command) => (await import('./commands/kernel-selftest.js')).kernelSelftest(command.args, command.opts(), context),
+  )
 
   const guest = (name: string, description: string): Command =>
     program
