@@ -346,6 +346,14 @@ static struct kmho_mm *kmho_mm_get(struct mm_struct *mm)
 	if (!km)
 		return NULL;
 	mt_init_flags(&km->ranges, MT_FLAGS_USE_RCU);
+	/*
+	 * No address is as high. A walk under RCU that goes on to the next entry
+	 * does not stand it when the tree becomes empty meanwhile.
+	 */
+	if (mtree_store(&km->ranges, ULONG_MAX, xa_mk_value(0), GFP_KERNEL)) {
+		kfree(km);
+		return NULL;
+	}
 	INIT_LIST_HEAD(&km->records);
 	/* Pairs with the loads in kmho_fault() and kmho_overlaps() */
 	smp_store_release(&mm->kmho, km);
