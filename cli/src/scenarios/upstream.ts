@@ -10,7 +10,7 @@ import { exitOf, failed, outputOf, passed } from './scenario.js'
 
 /** What kselftests exit with when they could not be run. */
 const SKIPPED = 4
-const TIMEOUT_MS = 600_000
+const TIMEOUT_MS = 1_800_000
 
 export const titleOf = ({ folder, program, args = [] }: UpstreamTest): string => [`${folder}/${program}`, ...args].join(' ')
 
@@ -52,14 +52,18 @@ export interface Comparison {
   silent: string[]
 }
 
-/** Names may occur twice, as those of a test that is repeated with other memory do: the nth of one is the nth of the other. */
+/**
+ * Names may hold what was measured, which is not compared. They may occur twice, as those of a test that is
+ * repeated with other memory do: the nth of one is the nth of the other.
+ */
 export function compareUpstream(stock: readonly KtapResult[], ours: readonly KtapResult[]): Comparison {
   const numbered = (results: readonly KtapResult[]): [string, KtapResult][] => {
     const seen = new Map<string, number>()
     return results.map((result) => {
-      const nth = (seen.get(result.name) ?? 0) + 1
-      seen.set(result.name, nth)
-      return [nth === 1 ? result.name : `${result.name} (${nth})`, result]
+      const name = result.name.replaceAll(/(?<![\w-])\d+(\.\d+)?(?=%|[KMG]B\b|\W|$)/g, 'N')
+      const nth = (seen.get(name) ?? 0) + 1
+      seen.set(name, nth)
+      return [nth === 1 ? name : `${name} (${nth})`, result]
     })
   }
   const mine = new Map(numbered(ours))

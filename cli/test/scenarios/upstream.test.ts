@@ -27,6 +27,11 @@ test('results of one name are compared in their order', () => {
   assert.deepEqual(worse.map(({ name }) => name), ['a (2)'])
 })
 
+test('what a name says was measured is not compared', () => {
+  const { passed, worse } = compareUpstream([result('Extra pages 41 (0.1%)', 'passed'), result('a child with 1MB', 'passed')], [result('Extra pages 7 (2%)', 'passed'), result('a child with 4MB', 'passed')])
+  assert.deepEqual([passed, worse], [['Extra pages N (N%)', 'a child with NMB'], []])
+})
+
 test('tests in two stages are run last, and once more after a kexec', () => {
   const job = upstreamJob(UPSTREAM, { type: 'kexec', image: 'next/image', initrd: 'next/initrd' })
   const names = job.steps.map((step) => ('name' in step ? step.name : step.type))
