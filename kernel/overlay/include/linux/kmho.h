@@ -14,8 +14,11 @@ struct inode;
 
 #ifdef CONFIG_KMHO
 
-void __kmho_fault(struct vm_area_struct *vma, unsigned long address,
-		  unsigned int flags);
+vm_fault_t __kmho_fault(struct vm_area_struct *vma, unsigned long address,
+			unsigned int flags);
+int __kmho_settle(struct mm_struct *mm, unsigned long start, unsigned long end);
+bool __kmho_pending(struct mm_struct *mm, unsigned long start,
+		    unsigned long end);
 bool __kmho_overlaps(struct mm_struct *mm, unsigned long start,
 		     unsigned long end);
 bool __kmho_has_own(struct mm_struct *mm, unsigned long address);
@@ -35,17 +38,61 @@ bool kmho_object_overlaps(struct inode *inode, pgoff_t first, pgoff_t last);
  * @address:	address that faulted
  * @flags:	FAULT_FLAG_*
  *
- * Called before the fault is handled. Waits while a kexec is under way and the
- * records are complete: a write that would need another page then never
- * completes, so that no completed write is lost.
+ * Called before the fault is handled. Puts in what was taken over and waits to
+ * be touched. Waits while a kexec is under way and the records are complete: a
+ * write that would need another page then never completes, so that no completed
+ * write is lost.
  *
  * Context: mmap lock or VMA lock held for reading, or mmap lock for writing.
+ * Return: 0; VM_FAULT_RETRY with the VMA lock dropped if the mmap lock is
+ * needed; another VM_FAULT_* if a page cannot be had.
  */
-static inline void kmho_fault(struct vm_area_struct *vma, unsigned long address,
-			      unsigned int flags)
+static inline vm_fault_t kmho_fault(struct vm_area_struct *vma,
+				    unsigned long address, unsigned int flags)
 {
 	if (unlikely(READ_ONCE(vma->vm_mm->kmho)))
-		__kmho_fault(vma, address, flags);
+		return __kmho_fault(vma, address, flags);
+
+	return 0;
+}
+
+/**
+ * kmho_pending - is there memory that waits to be touched?
+ * @mm:		address space
+ * @start:	first byte
+ * @end:	byte after the last
+ *
+ * What was taken over may not be in the page tables yet. Where they have
+ * nothing, that does not mean a hole.
+ *
+ * Context: mmap lock or VMA lock held.
+ */
+static inline bool kmho_pending(struct mm_struct *mm, unsigned long start,
+				unsigned long end)
+{
+	return unlikely(READ_ONCE(mm->kmho)) && __kmho_pending(mm, start, end);
+}
+
+/**
+ * kmho_settle - put in what was taken over and waits to be touched
+ * @mm:		address space
+ * @start:	first byte
+ * @end:	byte after the last
+ *
+ * For whoever is about to look at page tables, or to change them, otherwise
+ * than by a fault.
+ *
+ * Context: mmap lock held.
+ * Return: 0; -ENOMEM; -EIO if KHO does not have a page; -EINTR if the task is
+ * killed. It can be called again.
+ */
+static inline int kmho_settle(struct mm_struct *mm, unsigned long start,
+			      unsigned long end)
+{
+	if (unlikely(READ_ONCE(mm->kmho)))
+		return __kmho_settle(mm, start, end);
+
+	return 0;
 }
 
 /**
@@ -119,8 +166,23 @@ static inline void kmho_destroy_mm(struct mm_struct *mm)
 
 #else /* !CONFIG_KMHO */
 
-static inline void kmho_fault(struct vm_area_struct *vma, unsigned long address,
-			      unsigned int flags) { }
+static inline vm_fault_t kmho_fault(struct vm_area_struct *vma,
+				    unsigned long address, unsigned int flags)
+{
+	return 0;
+}
+
+static inline bool kmho_pending(struct mm_struct *mm, unsigned long start,
+				unsigned long end)
+{
+	return false;
+}
+
+static inline int kmho_settle(struct mm_struct *mm, unsigned long start,
+			      unsigned long end)
+{
+	return 0;
+}
 
 static inline bool kmho_overlaps(struct mm_struct *mm, unsigned long start,
 				 unsigned long end)

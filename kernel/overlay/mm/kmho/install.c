@@ -10,6 +10,9 @@
  *
  * A takeover that keeps differs at the end: the pages stay the record's, too,
  * and the record follows the caller's address space from then on.
+ *
+ * Memory that came with a kexec, and is more than a little, is not put in at once
+ * but when it is touched: see pending.c.
  */
 
 #define pr_fmt(fmt) "kmho: " fmt
@@ -39,30 +42,15 @@
 #include "internal.h"
 
 /**
- * struct kmho_target - where a range goes
- * @base:	address that it had
- * @end:	address behind its last byte then
- * @addr:	address that it gets
- * @made:	bytes from @addr on that were mapped for it
- * @index:	number of the range in the caller's array
- * @chosen:	the kernel chose @addr
- */
-struct kmho_target {
-	unsigned long base;
-	unsigned long end;
-	unsigned long addr;
-	unsigned long made;
-	unsigned long index;
-	bool chosen;
-};
-
-/**
  * struct kmho_installer - a takeover under way
  * @rec:	record
  * @mm:		address space of the caller
  * @targets:	the ranges
  * @nr:		how many
  * @keep:	the record stays, and becomes live
+ * @ahead:	the pages are counted and charged already
+ * @memcg:	what they are charged to, with @ahead
+ * @pending:	what is not put in at once; NULL: nothing
  * @deposit:	page tables for pages that are mapped as huge, allocated before
  *		there is no way back
  * @nr_deposit:	how many
@@ -81,6 +69,9 @@ struct kmho_installer {
 	struct kmho_target *targets;
 	unsigned long nr;
 	bool keep;
+	bool ahead;
+	struct mem_cgroup *memcg;
+	struct kmho_pending *pending;
 	pgtable_t *deposit;
 	unsigned long nr_deposit;
 	unsigned long max_deposit;
@@ -92,6 +83,9 @@ struct kmho_installer {
 	struct list_head lru;
 	unsigned long nr_lru;
 };
+
+/* A takeover for which there is no room fails, and nobody is killed for it. */
+#define KMHO_CHARGE	(GFP_KERNEL | __GFP_RETRY_MAYFAIL)
 
 static u64 kmho_where(unsigned long addr)
 {
@@ -253,10 +247,14 @@ static int kmho_check_target(struct mm_struct *mm, unsigned long start,
 	VMA_ITERATOR(vmi, mm, start);
 	struct vm_area_struct *vma;
 	unsigned long at = start;
+	int err;
 
 	*mapped = false;
 	if (kmho_overlaps(mm, start, end))
 		return -EEXIST;
+	err = kmho_settle(mm, start, end);
+	if (err)
+		return err;
 
 	for_each_vma_range(vmi, vma, end) {
 		if (vma->vm_start > at || !vma_is_anonymous(vma) ||
@@ -778,13 +776,15 @@ static int kmho_charge_small(struct kmho_installer *in, struct page *page,
 			     unsigned long left)
 {
 	unsigned long nr;
-	int err;
+	int err = 0;
 
 	for (; left; left -= nr, page += nr) {
 		nr = kmho_zone_run(page, left);
-		err = mem_cgroup_charge_small_folios(page, nr, in->mm,
-						     GFP_KERNEL |
-						     __GFP_RETRY_MAYFAIL);
+		if (in->ahead)
+			mem_cgroup_commit_ahead_small(page, nr, in->memcg);
+		else
+			err = mem_cgroup_charge_small_folios(page, nr, in->mm,
+							     KMHO_CHARGE);
 		if (err)
 			return err;
 		in->nr_charged += nr;
@@ -798,7 +798,7 @@ static int kmho_charge_extent(struct kmho_installer *in,
 {
 	unsigned long nr = 1UL << kmho_extent_order(ext);
 	unsigned long i;
-	int err;
+	int err = 0;
 
 	if (nr == 1)
 		return kmho_charge_small(in, kmho_extent_page(ext),
@@ -814,8 +814,10 @@ static int kmho_charge_extent(struct kmho_installer *in,
 			in->nr_charged++;
 			continue;
 		}
-		err = mem_cgroup_charge(folio, in->mm,
-					GFP_KERNEL | __GFP_RETRY_MAYFAIL);
+		if (in->ahead)
+			mem_cgroup_commit_ahead(folio, in->memcg);
+		else
+			err = mem_cgroup_charge(folio, in->mm, KMHO_CHARGE);
 		if (err)
 			return err;
 		in->nr_charged++;
@@ -908,28 +910,36 @@ static void kmho_unkeep(struct kmho_installer *in)
 	mmdrop(in->mm);
 }
 
-static void kmho_uncharge(struct kmho_installer *in)
+/* Undo kmho_prepare_target() for all ranges, but for what it did to pages. */
+static void kmho_unprepare(struct kmho_installer *in)
 {
 	struct kmho_extent_ser *ext;
 	struct kmho_target *t;
 	struct kmho_pos pos;
 
 	for_each_kmho_target(in, t) {
+		if (t->lazy)
+			continue;
 		for_each_kmho_target_extent(in, t, pos, ext) {
 			unsigned long nr = 1UL << kmho_extent_order(ext);
 			unsigned long i;
 
 			for (i = 0; i < kmho_extent_nr(ext); i += nr) {
 				if (!in->nr_charged)
-					return;
+					goto out_free;
 				in->nr_charged--;
 				if (kmho_extent_is_hugetlb(ext))
 					kmho_hugetlb_uncharge(kmho_nth_folio(ext, i));
+				else if (in->ahead)
+					mem_cgroup_uncommit_ahead(kmho_nth_folio(ext, i));
 				else
 					mem_cgroup_uncharge(kmho_nth_folio(ext, i));
 			}
 		}
 	}
+out_free:
+	while (in->nr_deposit)
+		pte_free(in->mm, in->deposit[--in->nr_deposit]);
 }
 
 static bool kmho_is_huge(const struct kmho_extent_ser *ext)
@@ -1062,13 +1072,19 @@ static void kmho_install_huge(struct kmho_installer *in,
 	spin_unlock(ptl);
 }
 
+static void kmho_count(struct kmho_installer *in, unsigned long nr_pages)
+{
+	if (!in->ahead)
+		add_mm_counter(in->mm, MM_ANONPAGES, nr_pages);
+}
+
 /* Count small folios that are mapped, and put them on the LRU list. */
 static void kmho_flush_lru(struct kmho_installer *in)
 {
 	if (!in->nr_lru)
 		return;
 
-	add_mm_counter(in->mm, MM_ANONPAGES, in->nr_lru);
+	kmho_count(in, in->nr_lru);
 	lruvec_stat_mod_folio(list_first_entry(&in->lru, struct folio, lru),
 			      NR_ANON_MAPPED, in->nr_lru);
 	small_folios_add_lru(&in->lru, in->nr_lru);
@@ -1120,6 +1136,23 @@ static unsigned long kmho_install_small(struct kmho_installer *in,
 	return nr;
 }
 
+/*
+ * The page table for an address, locked. An empty one may have been freed since
+ * kmho_alloc_tables() where the mmap lock is held for reading only. There is no
+ * way back any more, so a lack of memory is waited out.
+ */
+static pte_t *kmho_map_table(struct kmho_installer *in, unsigned long addr,
+			     spinlock_t **ptl)
+{
+	pmd_t *pmd = kmho_target_pmd(in, addr);
+	pte_t *pte;
+
+	while (!(pte = pte_offset_map_lock(in->mm, pmd, addr, ptl)))
+		if (pte_alloc(in->mm, pmd))
+			schedule_timeout_uninterruptible(HZ / 50 + 1);
+	return pte;
+}
+
 /* Put the pages of an extent in. Cannot fail. */
 static void kmho_install_extent(struct kmho_installer *in,
 				const struct kmho_target *t,
@@ -1145,8 +1178,7 @@ static void kmho_install_extent(struct kmho_installer *in,
 
 		next = min(pmd_addr_end(addr, end), vma->vm_end);
 		if (!small)
-			add_mm_counter(in->mm, MM_ANONPAGES,
-				       (next - addr) >> PAGE_SHIFT);
+			kmho_count(in, (next - addr) >> PAGE_SHIFT);
 		if (kmho_is_huge(ext)) {
 			struct folio *folio = kmho_nth_folio(ext, page);
 
@@ -1160,10 +1192,7 @@ static void kmho_install_extent(struct kmho_installer *in,
 		/* What is there already gives way. */
 		if (!t->made)
 			zap_vma_range(vma, addr, next - addr);
-		pte = pte_offset_map_lock(in->mm, kmho_target_pmd(in, addr),
-					  addr, &ptl);
-		if (WARN_ON_ONCE(!pte))
-			return;
+		pte = kmho_map_table(in, addr, &ptl);
 		for (; addr < next; addr += nr * PAGE_SIZE, page += nr) {
 			struct page *first = kmho_extent_page(ext) + page;
 
@@ -1187,37 +1216,80 @@ static void kmho_install_extent(struct kmho_installer *in,
 	}
 }
 
+/* Put the pages of a range in. They are no longer preserved, nor charged. */
+static long kmho_install_target(struct kmho_installer *in,
+				const struct kmho_target *t)
+{
+	struct kmho_extent_ser *ext;
+	struct kmho_pos pos;
+	long nr_pages = 0;
+
+	for_each_kmho_target_extent(in, t, pos, ext) {
+		kmho_extents_unpreserve(ext, 1);
+		kmho_install_extent(in, t, ext);
+		nr_pages += kmho_extent_nr(ext);
+		cond_resched();
+	}
+
+	return nr_pages;
+}
+
+/* Put the pages of a range in, and have the record keep them as well. */
+static void kmho_share_target(struct kmho_installer *in,
+			      const struct kmho_target *t)
+{
+	struct kmho_table *extents = &in->rec->extents;
+	struct kmho_extent_ser *ext;
+	struct kmho_pos pos;
+
+	for_each_kmho_target_extent(in, t, pos, ext) {
+		kmho_table_touch(extents, pos);
+		kmho_install_extent(in, t, ext);
+		kmho_extent_pin(ext, false);
+		cond_resched();
+	}
+}
+
+static void kmho_commit_pending(struct kmho_installer *in)
+{
+	struct kmho_record *rec = in->rec;
+	struct kmho_target *t;
+
+	if (!rec->areas.nr_entries) {
+		/* What is left in the record is all theirs. */
+		swap(rec->extents, in->pending->rec->extents);
+	} else {
+		for_each_kmho_target(in, t)
+			if (t->lazy)
+				kmho_table_remove(&rec->extents,
+						  kmho_where(t->base),
+						  kmho_where(t->end));
+	}
+	kmho_account(rec, -(long)in->pending->nr_pages, false);
+	kmho_pend_commit(in->pending);
+}
+
 static void kmho_commit(struct kmho_installer *in)
 {
 	struct kmho_record *rec = in->rec;
-	struct kmho_extent_ser *ext;
 	struct kmho_target *t;
-	struct kmho_pos pos;
 
 	for_each_kmho_target(in, t) {
-		long nr_pages = 0;
-
-		for_each_kmho_target_extent(in, t, pos, ext) {
-			if (in->keep) {
-				kmho_table_touch(&rec->extents, pos);
-				kmho_install_extent(in, t, ext);
-				kmho_extent_pin(ext, false);
-			} else {
-				kmho_extents_unpreserve(ext, 1);
-				kmho_install_extent(in, t, ext);
-				nr_pages += kmho_extent_nr(ext);
-			}
-			cond_resched();
-		}
-		if (in->keep)
+		if (in->keep) {
+			kmho_share_target(in, t);
 			continue;
-		kmho_account(rec, -nr_pages, false);
-		kmho_table_remove(&rec->extents, kmho_where(t->base),
-				  kmho_where(t->end));
+		}
+		if (!t->lazy) {
+			kmho_account(rec, -kmho_install_target(in, t), false);
+			kmho_table_remove(&rec->extents, kmho_where(t->base),
+					  kmho_where(t->end));
+		}
 		kmho_table_remove(&rec->areas, t->base, t->end);
 		kmho_claims_drop(rec, t->base, t->end);
 	}
 	kmho_flush_lru(in);
+	if (in->pending)
+		kmho_commit_pending(in);
 }
 
 /* Tell the caller which addresses were chosen, without a fault. */
@@ -1243,6 +1315,109 @@ static void kmho_join_areas(struct kmho_installer *in)
 		kmho_join_area(in->rec, t->base);
 		kmho_join_area(in->rec, t->end);
 	}
+}
+
+/*
+ * May the pages of a range be put in later? Those that came with a kexec belong
+ * to nobody else, and nothing is to be seen of them until then. It must pay, and
+ * a page table must have to do with one block of the record only.
+ */
+static bool kmho_may_pend(struct kmho_installer *in,
+			  const struct kmho_target *t)
+{
+	struct kmho_area_ser *area;
+	struct kmho_pos pos;
+
+	if (!in->rec->incoming || in->keep || !t->made ||
+	    t->end - t->base <= PMD_SIZE ||
+	    !IS_ALIGNED(t->addr - t->base, PMD_SIZE) ||
+	    (in->mm->def_flags & VM_LOCKED))
+		return false;
+
+	for_each_kmho_target_area(in, t, pos, area)
+		if (area->kind != KMHO_KIND_ANON)
+			return false;
+
+	return true;
+}
+
+/* Does the takeover leave nothing in the record? */
+static bool kmho_takes_all(struct kmho_installer *in)
+{
+	struct kmho_area_ser *area;
+	struct kmho_target *t;
+	struct kmho_pos pos;
+	u64 left = 0;
+
+	for_each_kmho_entry(&in->rec->areas, pos, area)
+		left += area->end - area->start;
+	for_each_kmho_target(in, t)
+		left -= t->end - t->base;
+	return !left;
+}
+
+/* Faults do not look at the neighbours of a mapping for this. */
+static int kmho_prepare_anon(struct kmho_installer *in,
+			     const struct kmho_target *t)
+{
+	VMA_ITERATOR(vmi, in->mm, t->addr);
+	struct vm_area_struct *vma;
+
+	for_each_vma_range(vmi, vma, t->addr + t->made)
+		if (anon_vma_prepare(vma))
+			return -ENOMEM;
+
+	return 0;
+}
+
+/* Get ready to have pages put in later. */
+static int kmho_prepare_pending(struct kmho_installer *in)
+{
+	struct kmho_record *rec = in->rec;
+	struct kmho_extent_ser *ext;
+	struct kmho_target *t;
+	unsigned long nr_pages = 0;
+	struct kmho_pos pos;
+	bool any = false;
+	bool all;
+	int err = 0;
+
+	for_each_kmho_target(in, t) {
+		t->lazy = kmho_may_pend(in, t);
+		any |= t->lazy;
+	}
+	if (!any)
+		return 0;
+
+	in->pending = kmho_pend(in->mm, in->targets, in->nr);
+	if (!in->pending)
+		return -ENOMEM;
+	for_each_kmho_target(in, t) {
+		err = t->lazy ? kmho_prepare_anon(in, t) : 0;
+		if (err)
+			return err;
+	}
+
+	all = kmho_takes_all(in);
+	if (all)
+		nr_pages = rec->nr_pages;
+	for_each_kmho_target(in, t) {
+		/* Where the record keeps its table, theirs is a copy. */
+		if (all == t->lazy)
+			continue;
+		for_each_kmho_target_extent(in, t, pos, ext) {
+			nr_pages += all ? -kmho_extent_nr(ext) :
+					  kmho_extent_nr(ext);
+			if (!all)
+				err = kmho_table_append(&in->pending->rec->extents,
+							ext);
+			if (err)
+				return err;
+			cond_resched();
+		}
+	}
+
+	return kmho_pend_charge(in->pending, nr_pages, KMHO_CHARGE);
 }
 
 static int kmho_install_locked(struct kmho_installer *in,
@@ -1281,7 +1456,13 @@ static int kmho_install_locked(struct kmho_installer *in,
 			goto err_unkeep;
 	}
 
+	err = kmho_prepare_pending(in);
+	if (err)
+		goto err_pending;
+
 	for_each_kmho_target(in, t) {
+		if (t->lazy)
+			continue;
 		err = kmho_prepare_target(in, t);
 		if (err)
 			goto err_uncharge;
@@ -1300,9 +1481,10 @@ static int kmho_install_locked(struct kmho_installer *in,
 	return 0;
 
 err_uncharge:
-	kmho_uncharge(in);
-	while (in->nr_deposit)
-		pte_free(in->mm, in->deposit[--in->nr_deposit]);
+	kmho_unprepare(in);
+err_pending:
+	if (in->pending)
+		kmho_pend_abort(in->pending);
 err_unkeep:
 	kmho_unkeep(in);
 err_join:
@@ -1386,5 +1568,38 @@ int kmho_install(struct kmho_record *rec, struct kmho_range_takeover *ranges,
 	xa_destroy(&in.files);
 	kvfree(in.deposit);
 	kvfree(in.targets);
+	return err;
+}
+
+/**
+ * kmho_install_part - put a part of what was taken over in
+ * @p:		what waits; its lock is held, and the mmap lock
+ * @part:	a part of its ranges; the extents stay in the table
+ *
+ * Return: 0; -ENOMEM; -EIO if KHO does not have a page. On failure nothing is
+ * mapped, and it can be called again.
+ */
+int kmho_install_part(struct kmho_pending *p, const struct kmho_target *part)
+{
+	struct kmho_target t = *part;
+	struct kmho_installer in = {
+		.rec = p->rec,
+		.mm = p->mm,
+		.targets = &t,
+		.nr = 1,
+		.ahead = true,
+		.memcg = p->memcg,
+		.lru = LIST_HEAD_INIT(in.lru),
+	};
+	int err;
+
+	err = kmho_prepare_target(&in, &t);
+	if (err) {
+		kmho_unprepare(&in);
+	} else {
+		p->nr_pages -= kmho_install_target(&in, &t);
+		kmho_flush_lru(&in);
+	}
+	kvfree(in.deposit);
 	return err;
 }

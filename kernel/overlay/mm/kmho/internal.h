@@ -16,6 +16,7 @@
 #include <linux/mutex.h>
 #include <linux/rwsem.h>
 #include <linux/uidgid.h>
+#include <linux/workqueue.h>
 #include <uapi/linux/kmho.h>
 
 /* Most ranges one call may name */
@@ -72,6 +73,8 @@ struct kmho_splice {
 
 void kmho_table_init(struct kmho_table *table, size_t entry_size);
 void kmho_table_destroy(struct kmho_table *table);
+void kmho_table_unpreserve(const struct kmho_table *table);
+void kmho_table_preserve(const struct kmho_table *table);
 int kmho_table_append(struct kmho_table *table, const void *entry);
 void kmho_table_touch(struct kmho_table *table, struct kmho_pos pos);
 void *kmho_table_at(const struct kmho_table *table, struct kmho_pos *pos);
@@ -214,9 +217,12 @@ void kmho_extent_pin(struct kmho_extent_ser *ext, bool put);
  * @offset:	what the record adds to these addresses: a takeover that keeps
  *		may have mapped the range elsewhere
  * @rec:	its record
+ * @pending:	memory that waits to be put in, which it is a range of; NULL: it
+ *		is one of a live record
  * @collected:	the record has what was there when it began to follow it
  * @dirty:	a bit for each PMD_SIZE of address space that it touches: set
- *		when a fault there may have given it another page
+ *		when a fault there may have given it another page, or while
+ *		what waits there is not in
  * @one:	where @dirty points when one word is enough
  */
 struct kmho_range {
@@ -226,6 +232,7 @@ struct kmho_range {
 	unsigned long end;
 	unsigned long offset;
 	struct kmho_record *rec;
+	struct kmho_pending *pending;
 	bool collected;
 	unsigned long *dirty;
 	unsigned long one;
@@ -236,10 +243,13 @@ struct kmho_range {
  * @ranges:	its &struct kmho_range by address; changed with the mmap lock
  *		held for writing, read under RCU
  * @records:	its records; protected by the mmap lock
+ * @pending:	&struct kmho_range of what was taken over and is not mapped yet;
+ *		changed with the mmap lock held, read under RCU
  */
 struct kmho_mm {
 	struct maple_tree ranges;
 	struct list_head records;
+	struct maple_tree pending;
 };
 
 /**
@@ -329,6 +339,10 @@ int kmho_account(struct kmho_record *rec, long nr_pages, bool enforce);
 unsigned long kmho_record_changed(struct kmho_record *rec);
 int kmho_sync_user(kuid_t uid);
 
+struct kmho_mm *kmho_mm_get(struct mm_struct *mm);
+struct kmho_range *kmho_range_alloc(struct kmho_record *rec,
+				    unsigned long start, unsigned long end);
+void kmho_range_free(struct rcu_head *rcu);
 int kmho_attach_mm(struct kmho_record *rec, struct mm_struct *mm);
 int kmho_follow(struct kmho_record *rec, unsigned long start,
 		unsigned long end, unsigned long base);
@@ -349,12 +363,86 @@ int kmho_collect_areas(struct kmho_record *rec, struct kmho_table *areas);
 int kmho_migrate(struct list_head *folios, u64 *nr_migrated);
 
 /* Extents to address space (install.c) */
+
+/**
+ * struct kmho_target - where a range goes
+ * @base:	address that it had
+ * @end:	address behind its last byte then
+ * @addr:	address that it gets
+ * @made:	bytes from @addr on that were mapped for it
+ * @index:	number of the range in the caller's array
+ * @chosen:	the kernel chose @addr
+ * @lazy:	its pages are put in when they are touched
+ */
+struct kmho_target {
+	unsigned long base;
+	unsigned long end;
+	unsigned long addr;
+	unsigned long made;
+	unsigned long index;
+	bool chosen;
+	bool lazy;
+};
+
 int kmho_install(struct kmho_record *rec, struct kmho_range_takeover *ranges,
 		 unsigned long nr, struct kmho_range_takeover __user *uranges,
 		 bool keep);
+struct kmho_pending;
+
+int kmho_install_part(struct kmho_pending *p, const struct kmho_target *part);
 struct page *kmho_copy_page(struct page *from, unsigned int order,
 			    bool hugetlb);
 int kmho_copy_extent(struct kmho_record *rec, struct kmho_extent_ser *ext);
+
+/* What was taken over and is not mapped yet (pending.c) */
+
+/**
+ * struct kmho_pending - memory that is put in when it is touched
+ * @ref:	the address space has one reference, every user of a look-up
+ *		another
+ * @rcu:	ranges lead to it under RCU
+ * @node:	in the list of all
+ * @lock:	protects all that follows but @mm and @ranges, and what is left in
+ *		@rec
+ * @mm:		address space
+ * @ranges:	its &struct kmho_range
+ * @rec:	has the extents of what is not in yet, and nothing else; nobody
+ *		finds it by its key
+ * @memcg:	what its pages are charged to
+ * @nr_pages:	pages that are not in yet, but counted for @mm and charged
+ * @work:	puts in what nobody has touched
+ * @sealed:	KHO does not keep the memory for the kexec under way; nothing is
+ *		put in meanwhile
+ * @over:	nothing is left
+ */
+struct kmho_pending {
+	struct kref ref;
+	struct rcu_head rcu;
+	struct list_head node;
+	struct mutex lock; /* see above */
+	struct mm_struct *mm;
+	struct list_head ranges;
+	struct kmho_record *rec;
+	struct mem_cgroup *memcg;
+	unsigned long nr_pages;
+	struct delayed_work work;
+	bool sealed;
+	bool over;
+};
+
+extern u32 kmho_pending_delay;
+
+struct kmho_pending *kmho_pend(struct mm_struct *mm,
+			       struct kmho_target *targets, unsigned long nr);
+int kmho_pend_charge(struct kmho_pending *p, unsigned long nr_pages,
+		     gfp_t gfp);
+void kmho_pend_abort(struct kmho_pending *p);
+void kmho_pend_commit(struct kmho_pending *p);
+vm_fault_t kmho_pending_fault(struct vm_area_struct *vma, unsigned long address,
+			      unsigned int flags);
+void kmho_pending_exit(struct mm_struct *mm);
+void kmho_pending_seal(void);
+void kmho_pending_unseal(void);
 
 /* Huge pages of hugetlb (hugetlb.c) */
 #ifdef CONFIG_HUGETLB_PAGE

@@ -299,9 +299,16 @@ unsigned long kmho_record_changed(struct kmho_record *rec)
 	return nr;
 }
 
-static struct kmho_range *kmho_range_alloc(struct kmho_record *rec,
-					   unsigned long start,
-					   unsigned long end)
+/**
+ * kmho_range_alloc - make a range that is in no tree yet
+ * @rec:	its record
+ * @start:	first byte
+ * @end:	byte after the last
+ *
+ * Return: the range, or NULL without memory.
+ */
+struct kmho_range *kmho_range_alloc(struct kmho_record *rec,
+				    unsigned long start, unsigned long end)
 {
 	struct kmho_range *range;
 	unsigned long nr;
@@ -326,7 +333,11 @@ static struct kmho_range *kmho_range_alloc(struct kmho_record *rec,
 	return range;
 }
 
-static void kmho_range_free(struct rcu_head *rcu)
+/**
+ * kmho_range_free - free a range that nobody can see any more
+ * @rcu:	its RCU head, for call_rcu()
+ */
+void kmho_range_free(struct rcu_head *rcu)
 {
 	struct kmho_range *range = container_of(rcu, struct kmho_range, rcu);
 
@@ -335,7 +346,23 @@ static void kmho_range_free(struct rcu_head *rcu)
 	kfree(range);
 }
 
-static struct kmho_mm *kmho_mm_get(struct mm_struct *mm)
+/*
+ * No address is as high. A walk under RCU that goes on to the next entry does
+ * not stand it when the tree becomes empty meanwhile.
+ */
+static int kmho_tree_init(struct maple_tree *tree)
+{
+	mt_init_flags(tree, MT_FLAGS_USE_RCU);
+	return mtree_store(tree, ULONG_MAX, xa_mk_value(0), GFP_KERNEL);
+}
+
+/**
+ * kmho_mm_get - what is known of an address space, made where it is not there
+ * @mm:		address space; its mmap lock is held for writing
+ *
+ * Return: it stays as long as @mm does; NULL without memory.
+ */
+struct kmho_mm *kmho_mm_get(struct mm_struct *mm)
 {
 	struct kmho_mm *km = mm->kmho;
 
@@ -345,12 +372,8 @@ static struct kmho_mm *kmho_mm_get(struct mm_struct *mm)
 	km = kzalloc_obj(*km, GFP_KERNEL_ACCOUNT);
 	if (!km)
 		return NULL;
-	mt_init_flags(&km->ranges, MT_FLAGS_USE_RCU);
-	/*
-	 * No address is as high. A walk under RCU that goes on to the next entry
-	 * does not stand it when the tree becomes empty meanwhile.
-	 */
-	if (mtree_store(&km->ranges, ULONG_MAX, xa_mk_value(0), GFP_KERNEL)) {
+	if (kmho_tree_init(&km->ranges) || kmho_tree_init(&km->pending)) {
+		mtree_destroy(&km->ranges);
 		kfree(km);
 		return NULL;
 	}
@@ -479,8 +502,8 @@ void kmho_wait_unsealed(void)
 	finish_wait(&kmho_unsealed, &wait);
 }
 
-void __kmho_fault(struct vm_area_struct *vma, unsigned long address,
-		  unsigned int flags)
+static void kmho_note_fault(struct vm_area_struct *vma, unsigned long address,
+			    unsigned int flags)
 {
 	/* A fault may fill, or replace, all that shares the page table. */
 	unsigned long block = address & PMD_MASK;
@@ -513,6 +536,16 @@ again:
 		kmho_wait_unsealed();
 		goto again;
 	}
+}
+
+vm_fault_t __kmho_fault(struct vm_area_struct *vma, unsigned long address,
+			unsigned int flags)
+{
+	vm_fault_t ret = kmho_pending_fault(vma, address, flags);
+
+	if (!ret)
+		kmho_note_fault(vma, address, flags);
+	return ret;
 }
 
 bool __kmho_has_own(struct mm_struct *mm, unsigned long address)
@@ -590,6 +623,7 @@ void __kmho_exit_mm(struct mm_struct *mm)
 	struct kmho_mm *km = mm->kmho;
 	struct kmho_record *rec;
 
+	kmho_pending_exit(mm);
 	for (;;) {
 		mmap_read_lock(mm);
 		rec = list_first_entry_or_null(&km->records,
@@ -618,6 +652,7 @@ void __kmho_exit_mm(struct mm_struct *mm)
 void __kmho_destroy_mm(struct mm_struct *mm)
 {
 	mtree_destroy(&mm->kmho->ranges);
+	mtree_destroy(&mm->kmho->pending);
 	kfree(mm->kmho);
 	mm->kmho = NULL;
 }
@@ -753,9 +788,10 @@ int kmho_seal(void)
 	}
 
 	/*
-	 * After the address spaces: who waits to change an object may hold an
-	 * mmap lock.
+	 * After the address spaces: who waits to change an object, or to have
+	 * memory put in, may hold an mmap lock.
 	 */
+	kmho_pending_seal();
 	err = kmho_objects_seal();
 	if (!err)
 		err = kmho_serialize();
@@ -786,6 +822,7 @@ void kmho_unseal(void)
 	while ((rec = kmho_record_next(rec)))
 		WRITE_ONCE(rec->sealed, false);
 	kmho_objects_unseal();
+	kmho_pending_unseal();
 	WRITE_ONCE(kmho_sealer, NULL);
 	wake_up_all(&kmho_unsealed);
 	up_write(&kmho_sem);

@@ -560,6 +560,7 @@ static void __init kmho_debugfs_init(void)
 	debugfs_create_file_unsafe("flip_bit", 0200, dir, NULL,
 				   &kmho_flip_fops);
 	debugfs_create_u32("version", 0600, dir, &kmho_version);
+	debugfs_create_u32("pending_delay_ms", 0600, dir, &kmho_pending_delay);
 }
 #else
 static void __init kmho_debugfs_init(void) { }

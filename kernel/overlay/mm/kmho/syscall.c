@@ -11,6 +11,7 @@
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/kexec_handover.h>
+#include <linux/kmho.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/mmap_lock.h>
@@ -140,8 +141,10 @@ static int kmho_follow_ranges(struct kmho_record *rec, struct mm_struct *mm,
 	int err;
 
 	for (i = 0; i < nr; i++) {
-		err = kmho_check_vmas(mm, ranges[i].base,
-				      ranges[i].base + ranges[i].length);
+		unsigned long end = ranges[i].base + ranges[i].length;
+
+		err = kmho_check_vmas(mm, ranges[i].base, end) ?:
+		      kmho_settle(mm, ranges[i].base, end);
 		if (err)
 			return err;
 	}

@@ -1,0 +1,520 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory that was taken over, and is put in when it is touched.
+ *
+ * A takeover that put every page in would take as long as there is memory, and
+ * who takes over would wait for the last page before it can use the first. So
+ * what came with a kexec is only promised to the address space: the extents leave
+ * the record and wait here. A fault puts in the block, of PMD_SIZE, that it is in;
+ * work that runs beside it puts in what nobody touches; and whoever is about to
+ * look at page tables, or to change them, has that done first (kmho_settle()).
+ *
+ * What waits counts as the address space's own: it is in its RSS, and charged to
+ * its memory cgroup, so that a takeover for which there is no room fails, and
+ * nothing later does.
+ *
+ * The bits of a range say which of its blocks are not in. A bit is cleared when
+ * the block is in, and never set again.
+ *
+ * Locks: the mmap lock, then kmho_pending.lock. The list of all has a lock of its
+ * own, which comes between the two.
+ */
+
+#define pr_fmt(fmt) "kmho: " fmt
+
+#include <linux/kmho.h>
+#include <linux/memcontrol.h>
+#include <linux/mm.h>
+#include <linux/mmap_lock.h>
+#include <linux/rcupdate.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/workqueue.h>
+
+#include "../internal.h"
+#include "internal.h"
+
+/* How soon what could not be put in is tried again */
+#define KMHO_PENDING_RETRY	(5 * HZ)
+
+/* When what nobody has touched is put in, in ms; tests want to see it wait */
+u32 kmho_pending_delay = 100;
+
+static DEFINE_MUTEX(kmho_pendings_lock);
+static LIST_HEAD(kmho_pendings);
+
+static void kmho_pending_free(struct kref *ref)
+{
+	struct kmho_pending *p = container_of(ref, struct kmho_pending, ref);
+	struct kmho_range *range, *tmp;
+
+	list_for_each_entry_safe(range, tmp, &p->ranges, node) {
+		list_del(&range->node);
+		call_rcu(&range->rcu, kmho_range_free);
+	}
+	kmho_record_put(p->rec);
+	mmdrop(p->mm);
+	kfree_rcu(p, rcu);
+}
+
+static void kmho_pending_put(struct kmho_pending *p)
+{
+	kref_put(&p->ref, kmho_pending_free);
+}
+
+/* Take a range out of the tree, as far as no other has come over it. */
+static void kmho_range_forget(struct kmho_mm *km, struct kmho_range *range)
+{
+	MA_STATE(mas, &km->pending, range->start, range->start);
+	void *entry;
+
+	mas_lock(&mas);
+	mas_for_each(&mas, entry, range->end - 1)
+		if (entry == range)
+			mas_erase(&mas);
+	mas_unlock(&mas);
+}
+
+/* Nothing is left of it: the address space forgets it. */
+static void kmho_pending_end(struct kmho_pending *p)
+{
+	struct kmho_range *range;
+
+	scoped_guard(mutex, &p->lock) {
+		if (p->over)
+			return;
+		p->over = true;
+		kmho_table_destroy(&p->rec->extents);
+		add_mm_counter(p->mm, MM_ANONPAGES, -(long)p->nr_pages);
+		mem_cgroup_cancel_ahead(p->memcg, p->nr_pages);
+	}
+
+	list_for_each_entry(range, &p->ranges, node)
+		kmho_range_forget(p->mm->kmho, range);
+	scoped_guard(mutex, &kmho_pendings_lock)
+		list_del(&p->node);
+	kmho_pending_put(p);
+}
+
+/* The part of a range that is in one of its blocks */
+static struct kmho_target kmho_part(const struct kmho_range *range,
+				    unsigned long nr)
+{
+	unsigned long block = ((range->start >> PMD_SHIFT) + nr) << PMD_SHIFT;
+	unsigned long start = max(block, range->start);
+	unsigned long end = min(block + PMD_SIZE - 1, range->end - 1) + 1;
+
+	return (struct kmho_target) {
+		.base = start + range->offset,
+		.end = end + range->offset,
+		.addr = start,
+		.made = end - start,
+	};
+}
+
+/*
+ * Put in what waits in a block of a range.
+ *
+ * Returns 0; -EAGAIN while a kexec is under way; a negative errno otherwise, and
+ * nothing is put in.
+ */
+static int kmho_put_in(struct kmho_range *range, unsigned long nr)
+{
+	struct kmho_target part = kmho_part(range, nr);
+	struct kmho_pending *p = range->pending;
+	int err;
+
+	mmap_assert_locked(p->mm);
+	guard(mutex)(&p->lock);
+	if (p->over || !test_bit(nr, range->dirty))
+		return 0;
+	if (p->sealed)
+		return -EAGAIN;
+
+	err = kmho_install_part(p, &part);
+	/* Pairs with kmho_is_in() */
+	if (!err)
+		clear_bit_unlock(nr, range->dirty);
+	return err;
+}
+
+/* Is a block in? Whoever sees that, sees the page table as well. */
+static bool kmho_is_in(const struct kmho_range *range, unsigned long nr)
+{
+	return !test_bit_acquire(nr, range->dirty);
+}
+
+/*
+ * The first range of which something waits from *@at on and before @end; *@nr
+ * becomes the block, and *@at the address behind it. The caller gets a reference
+ * to what it is a range of.
+ */
+static struct kmho_range *kmho_next_pending(struct mm_struct *mm,
+					    unsigned long *at,
+					    unsigned long end,
+					    unsigned long *nr)
+{
+	/* Pairs with kmho_mm_get() */
+	struct kmho_mm *km = smp_load_acquire(&mm->kmho);
+	unsigned long index = *at;
+	struct kmho_range *range;
+
+	guard(rcu)();
+	mt_for_each(&km->pending, range, index, end - 1) {
+		unsigned long from = max(*at, range->start);
+		unsigned long last = min(end, range->end) - 1;
+		unsigned long behind = kmho_range_block(range, last) + 1;
+		unsigned long i = kmho_range_block(range, from);
+
+		for_each_set_bit_from(i, range->dirty, behind) {
+			if (kmho_is_in(range, i))
+				continue;
+			if (!kref_get_unless_zero(&range->pending->ref))
+				break;
+			*nr = i;
+			*at = kmho_part(range, i).addr + kmho_part(range, i).made;
+			return range;
+		}
+	}
+
+	return NULL;
+}
+
+/* Have all blocks in that reach into the addresses from @start to @end. */
+static int kmho_settle_all(struct mm_struct *mm, unsigned long start,
+			   unsigned long end, bool killable)
+{
+	struct kmho_range *range;
+	unsigned long nr;
+	int err = 0;
+
+	while (start < end &&
+	       (range = kmho_next_pending(mm, &start, end, &nr))) {
+		struct kmho_pending *p = range->pending;
+
+		while ((err = kmho_put_in(range, nr)) == -EAGAIN &&
+		       kmho_must_wait())
+			kmho_wait_unsealed();
+		kmho_pending_put(p);
+		if (err)
+			return err;
+		if (killable && fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+
+	return 0;
+}
+
+int __kmho_settle(struct mm_struct *mm, unsigned long start, unsigned long end)
+{
+	return kmho_settle_all(mm, start, end, true);
+}
+
+bool __kmho_pending(struct mm_struct *mm, unsigned long start,
+		    unsigned long end)
+{
+	unsigned long nr;
+	struct kmho_range *range = kmho_next_pending(mm, &start, end, &nr);
+
+	if (!range)
+		return false;
+	kmho_pending_put(range->pending);
+	return true;
+}
+
+/**
+ * kmho_pending_fault - have the block of a fault in
+ * @vma:	mapping that faulted
+ * @address:	address that faulted
+ * @flags:	FAULT_FLAG_*
+ *
+ * Return: as kmho_fault().
+ */
+vm_fault_t kmho_pending_fault(struct vm_area_struct *vma, unsigned long address,
+			      unsigned int flags)
+{
+	unsigned long block = address & PMD_MASK;
+	struct mm_struct *mm = vma->vm_mm;
+	int err;
+
+	if (!__kmho_pending(mm, block, block + PMD_SIZE))
+		return 0;
+
+	/* The block may have other mappings in it, which must not change. */
+	if ((flags & FAULT_FLAG_VMA_LOCK) && !mmap_read_trylock(mm)) {
+		vma_end_read(vma);
+		return VM_FAULT_RETRY;
+	}
+	err = kmho_settle_all(mm, block, block + PMD_SIZE, false);
+	if (flags & FAULT_FLAG_VMA_LOCK)
+		mmap_read_unlock(mm);
+
+	switch (err) {
+	case 0:
+		return 0;
+	case -ENOMEM:
+		return VM_FAULT_OOM;
+	default:
+		return VM_FAULT_SIGBUS;
+	}
+}
+
+/* Put in what nobody touches, a block at a time. */
+static void kmho_pending_work(struct work_struct *work)
+{
+	struct kmho_pending *p = container_of(to_delayed_work(work),
+					      struct kmho_pending, work);
+	struct kmho_range *range;
+	unsigned long nr;
+	int err;
+
+	list_for_each_entry(range, &p->ranges, node) {
+		for_each_set_bit(nr, range->dirty,
+				 kmho_range_nr_blocks(range)) {
+			mmap_read_lock(p->mm);
+			err = kmho_put_in(range, nr);
+			mmap_read_unlock(p->mm);
+			if (err)
+				goto out_again;
+			cond_resched();
+		}
+	}
+	mmap_read_lock(p->mm);
+	kmho_pending_end(p);
+	mmap_read_unlock(p->mm);
+	return;
+
+out_again:
+	/* Not if the address space ends: it waits for this to end. */
+	queue_delayed_work(system_dfl_wq, &p->work, KMHO_PENDING_RETRY);
+}
+
+/**
+ * kmho_pend - get ready to put ranges in later
+ * @mm:		address space; its mmap lock is held for writing
+ * @targets:	the ranges; those that are @lazy are meant, and are mapped
+ * @nr:		how many
+ *
+ * Return: without extents yet, for kmho_pend_commit() or kmho_pend_abort();
+ * NULL without memory.
+ */
+struct kmho_pending *kmho_pend(struct mm_struct *mm,
+			       struct kmho_target *targets, unsigned long nr)
+{
+	struct kmho_mm *km = kmho_mm_get(mm);
+	struct kmho_pending *p;
+	struct kmho_target *t;
+
+	if (!km)
+		return NULL;
+	p = kzalloc_obj(*p, GFP_KERNEL_ACCOUNT);
+	if (!p)
+		return NULL;
+	p->rec = kmho_record_alloc(current_euid(), 0);
+	if (!p->rec) {
+		kfree(p);
+		return NULL;
+	}
+
+	kref_init(&p->ref);
+	mutex_init(&p->lock);
+	INIT_LIST_HEAD(&p->node);
+	INIT_LIST_HEAD(&p->ranges);
+	INIT_DELAYED_WORK(&p->work, kmho_pending_work);
+	mmgrab(mm);
+	p->mm = mm;
+
+	for (t = targets; t < targets + nr; t++) {
+		unsigned long end = t->addr + (t->end - t->base);
+		struct kmho_range *range;
+
+		if (!t->lazy)
+			continue;
+		range = kmho_range_alloc(p->rec, t->addr, end);
+		if (!range)
+			goto err_abort;
+		range->pending = p;
+		range->offset = t->base - t->addr;
+		bitmap_fill(range->dirty, kmho_range_nr_blocks(range));
+		list_add_tail(&range->node, &p->ranges);
+		/* Of what was there before, all is in. */
+		if (mtree_store_range(&km->pending, t->addr, end - 1, range,
+				      GFP_KERNEL))
+			goto err_abort;
+	}
+	scoped_guard(mutex, &kmho_pendings_lock)
+		list_add_tail(&p->node, &kmho_pendings);
+	return p;
+
+err_abort:
+	kmho_pend_abort(p);
+	return NULL;
+}
+
+/**
+ * kmho_pend_charge - count and charge what is going to be put in
+ * @p:		from kmho_pend()
+ * @nr_pages:	how many pages
+ * @gfp:	reclaim mode
+ *
+ * Return: 0, or -ENOMEM.
+ */
+int kmho_pend_charge(struct kmho_pending *p, unsigned long nr_pages, gfp_t gfp)
+{
+	int err = mem_cgroup_charge_ahead(p->mm, nr_pages, gfp, &p->memcg);
+
+	if (err)
+		return err;
+	p->nr_pages = nr_pages;
+	add_mm_counter(p->mm, MM_ANONPAGES, nr_pages);
+	return 0;
+}
+
+/**
+ * kmho_pend_abort - undo kmho_pend()
+ * @p:		from kmho_pend(), without extents, or with a copy of those that
+ *		the record still has
+ */
+void kmho_pend_abort(struct kmho_pending *p)
+{
+	kmho_pending_end(p);
+}
+
+/**
+ * kmho_pend_commit - have ranges put in from now on
+ * @p:		from kmho_pend(), with its extents
+ */
+void kmho_pend_commit(struct kmho_pending *p)
+{
+	queue_delayed_work(system_dfl_wq, &p->work,
+			   msecs_to_jiffies(READ_ONCE(kmho_pending_delay)));
+}
+
+/* Do something to each extent that is not in. */
+static void kmho_for_pending(struct kmho_pending *p,
+			     void (*fn)(struct kmho_extent_ser *ext))
+{
+	struct kmho_table *extents = &p->rec->extents;
+	struct kmho_range *range;
+
+	list_for_each_entry(range, &p->ranges, node) {
+		u64 start = (u64)(range->start + range->offset) >> PAGE_SHIFT;
+		u64 end = (u64)(range->end + range->offset) >> PAGE_SHIFT;
+		struct kmho_extent_ser *ext;
+		struct kmho_pos pos;
+
+		pos = kmho_table_seek(extents, start << KMHO_EXTENT_NR_BITS);
+		for_each_kmho_entry_from(extents, pos, ext) {
+			u64 vpn = kmho_extent_vpn(ext);
+			unsigned long addr;
+
+			if (vpn >= end)
+				break;
+			addr = (vpn << PAGE_SHIFT) - range->offset;
+			if (test_bit(kmho_range_block(range, addr),
+				     range->dirty))
+				fn(ext);
+			cond_resched();
+		}
+	}
+}
+
+static void kmho_let_go_of(struct kmho_extent_ser *ext)
+{
+	kmho_extents_unpreserve(ext, 1);
+	kmho_extent_release(ext);
+}
+
+static void kmho_unpreserve_one(struct kmho_extent_ser *ext)
+{
+	kmho_extents_unpreserve(ext, 1);
+}
+
+static void kmho_preserve_one(struct kmho_extent_ser *ext)
+{
+	/* KHO has kept the room for what it let go of. */
+	WARN_ON_ONCE(kmho_extents_preserve(ext, 1));
+}
+
+/* What an address space has waiting, with a reference, or NULL */
+static struct kmho_pending *kmho_any_pending(struct kmho_mm *km)
+{
+	struct kmho_range *range;
+	unsigned long index = 0;
+
+	guard(rcu)();
+	mt_for_each(&km->pending, range, index, ULONG_MAX - 1)
+		if (kref_get_unless_zero(&range->pending->ref))
+			return range->pending;
+
+	return NULL;
+}
+
+/**
+ * kmho_pending_exit - free what waits in an address space that ends
+ * @mm:		address space without users, not yet unmapped
+ */
+void kmho_pending_exit(struct mm_struct *mm)
+{
+	struct kmho_pending *p;
+
+	while ((p = kmho_any_pending(mm->kmho))) {
+		cancel_delayed_work_sync(&p->work);
+
+		/* While a kexec is under way, what it does not keep stays. */
+		mutex_lock(&p->lock);
+		while (p->sealed) {
+			mutex_unlock(&p->lock);
+			kmho_wait_unsealed();
+			mutex_lock(&p->lock);
+		}
+		if (!p->over)
+			kmho_for_pending(p, kmho_let_go_of);
+		mutex_unlock(&p->lock);
+
+		kmho_pending_end(p);
+		kmho_pending_put(p);
+	}
+}
+
+/**
+ * kmho_pending_seal - have the next kernel free what nobody has touched
+ *
+ * It is memory of a process like any other, and does not outlive the kexec.
+ *
+ * Context: no operation is under way.
+ */
+void kmho_pending_seal(void)
+{
+	struct kmho_pending *p;
+
+	guard(mutex)(&kmho_pendings_lock);
+	list_for_each_entry(p, &kmho_pendings, node) {
+		guard(mutex)(&p->lock);
+		if (p->over)
+			continue;
+		kmho_for_pending(p, kmho_unpreserve_one);
+		kmho_table_unpreserve(&p->rec->extents);
+		p->sealed = true;
+	}
+}
+
+/**
+ * kmho_pending_unseal - undo kmho_pending_seal()
+ */
+void kmho_pending_unseal(void)
+{
+	struct kmho_pending *p;
+
+	guard(mutex)(&kmho_pendings_lock);
+	list_for_each_entry(p, &kmho_pendings, node) {
+		guard(mutex)(&p->lock);
+		if (!p->sealed)
+			continue;
+		kmho_table_preserve(&p->rec->extents);
+		kmho_for_pending(p, kmho_preserve_one);
+		p->sealed = false;
+	}
+}
