@@ -17,6 +17,7 @@ import { runCommand, type Command } from '../command.js'
 import type { Context } from '../context.js'
 import { ExitCode, UsageError, VerificationError } from '../errors.js'
 import { crossPrefix, type Arch } from '../kernel/arch.js'
+import type { Flavor } from '../kernel/config.js'
 import { exitCodeOfResult, explainFailure, GUEST_BASE_MIB, guestPaths, memoryFor, nextKernelFiles, planSetup, runGuest, type GuestRun, type Setup } from '../machine.js'
 import { parseSize } from '../sizes.js'
 import { bytes as bytesText, seconds } from '../ui/ui.js'
@@ -83,7 +84,14 @@ function jobOf(run: Run): Job {
   }
 }
 
-type Setups = Record<'stock' | 'default', Setup>
+/** That of the stock kernel only where something is measured on it. */
+type Setups = { default: Setup; stock?: Setup }
+
+function setupOf(setups: Setups, flavor: Flavor): Setup {
+  const setup = flavor === 'stock' ? setups.stock : setups.default
+  if (!setup) throw new Error(`no kernel of flavor ${flavor} was planned`)
+  return setup
+}
 
 interface Bench {
   options: BenchOptions
@@ -138,17 +146,20 @@ export async function bench(options: BenchOptions, context: Context): Promise<Ex
   if (options.by !== 'instructions' && options.by !== 'time') throw new UsageError({ expected: '--by to be instructions or time', found: options.by })
   const size = options.size === undefined ? undefined : parseSize(options.size, '--size')
   const points = choosePoints({ ...options, size })
-  const plans = { stock: await planSetup({ ...options, flavor: 'stock', addon: false }, context), default: await planSetup({ ...options, flavor: 'default', addon: false }, context) }
+  const flavors = new Set(options.gap ? WAYS.map(({ flavor }) => flavor) : listRuns(points, options.systems).map(({ flavor }) => flavor))
+  const plans = { default: await planSetup({ ...options, flavor: 'default', addon: false }, context), stock: await planSetup({ ...options, flavor: 'stock', addon: false }, context) }
   const { arch } = plans.default
+  // What is measured only on the one kernel does not need the other.
+  const steps = [...(flavors.has('stock') ? plans.stock.steps : []), ...plans.default.steps]
   const guests = options.gap ? gapRuns(options, size).map(({ label }) => label) : listRuns(points, options.systems).map(labelOf)
-  if (!(await context.run([...plans.stock.steps, ...plans.default.steps]))) {
+  if (!(await context.run(steps))) {
     await context.run([
       { title: 'the programs that measure', command: PROGRAMS.map((program) => programCommand(arch, context.root, program, 'HEADERS', program)), run: async () => {} },
       ...guests.map((label) => ({ title: `${options.runs} times a guest: ${label}`, run: async () => {} })),
     ])
     return ExitCode.ok
   }
-  const setups: Setups = { stock: plans.stock.result(), default: plans.default.result() }
+  const setups: Setups = { default: plans.default.result(), ...(flavors.has('stock') ? { stock: plans.stock.result() } : {}) }
   if (!options.gap && options.by === 'instructions' && setups.default.accel !== 'tcg') {
     throw new UsageError({ expected: 'an emulated guest, whose instructions can be counted', found: setups.default.accel, mend: 'measure with --by time' })
   }
@@ -180,14 +191,14 @@ async function measureCarry(bench: Bench, points: readonly Point[]): Promise<Exi
   for (let round = 1; round <= options.runs; round++) {
     for (const run of runs) {
       const label = `${labelOf(run)} ${round}`
-      const setting = [basename(dirname(setups[run.flavor].kernel.image)), basename(programs), `${memoryMiB} MiB`, options.by].join(' ')
+      const setting = [basename(dirname(setupOf(setups, run.flavor).kernel.image)), basename(programs), `${memoryMiB} MiB`, options.by].join(' ')
       progress.update(samples.length, total, label)
       const known = earlier.find((sample) => sample.point === (run.point?.name ?? 'floor') && sample.system === run.system && sample.round === round && sample.setting === setting)
       if (known) {
         samples.push(known)
         continue
       }
-      const measured = await measure(bench, label, { setup: setups[run.flavor], job: jobOf(run), memoryMiB, ...(byInstructions ? { cpus: 1, icount: true } : {}) })
+      const measured = await measure(bench, label, { setup: setupOf(setups, run.flavor), job: jobOf(run), memoryMiB, ...(byInstructions ? { cpus: 1, icount: true } : {}) })
       if (typeof measured === 'number') {
         progress.fail()
         return measured
@@ -237,7 +248,7 @@ async function measureGap(bench: Bench, size: number | undefined): Promise<ExitC
         const client = new Client(bytes)
         await makeDisk(disk, bytes)
         const measured = await measure(bench, `${label} ${round}`, {
-          setup: setups[way.flavor as keyof Setups],
+          setup: setupOf(setups, way.flavor),
           job: gapJob(way, bytes),
           memoryMiB,
           disks: [disk],

@@ -797,6 +797,77 @@ static void shared_after(void)
 	verify_shared_taken();
 }
 
+/* ---- what was taken over and is put in later: each way to have it in, in its own block ---- */
+
+#define WAITING		kt_key(3)
+
+static char *waiting;
+
+static int take_waiting(void)
+{
+	return kt_takeover(WAITING, kt_addr(HUGE), 6 * huge_nr);
+}
+
+static int touch_waiting(void)
+{
+	static __u64 word;
+	struct iovec to = { &word, sizeof(word) }, from = { waiting, sizeof(word) };
+
+	return process_vm_readv(getpid(), &to, 1, &from, 1, 0) == sizeof(word) ? 0 : -1;
+}
+
+static int discard_waiting(void)
+{
+	return madvise(waiting, kt_page, MADV_DONTNEED);
+}
+
+static int unmap_waiting(void)
+{
+	return munmap(waiting, kt_page);
+}
+
+static int move_waiting(void)
+{
+	return mremap(waiting, kt_page, kt_page, MREMAP_MAYMOVE | MREMAP_FIXED,
+		      kt_ptr(kt_addr(TO))) == MAP_FAILED ? -1 : 0;
+}
+
+static int hand_over_waiting(void)
+{
+	return kt_handover(WAITING, (unsigned long)waiting, 8);
+}
+
+static void waiting_before(void)
+{
+	setup();
+	kt_map(kt_addr(HUGE), 6 * huge_nr);
+	kt_fill(kt_addr(HUGE), 0, 6 * huge_nr, SEED(HUGE));
+	must(!kt_handover(WAITING, kt_addr(HUGE), 6 * huge_nr));
+}
+
+static void waiting_after(void)
+{
+	int (*const ways[])(void) = {
+		touch_waiting, discard_waiting, unmap_waiting, move_waiting, hand_over_waiting,
+	};
+	unsigned long i, base = kt_addr(HUGE);
+
+	kt_need_patience("1000000");
+	until_it_works(take_waiting);
+	for (i = 0; i < ARRAY_SIZE(ways); i++) {
+		waiting = kt_ptr(base + i * huge_nr * kt_page);
+		until_it_works(ways[i]);
+	}
+	must(!kt_drop(WAITING));
+	must(kt_zero(base, huge_nr, 1));
+	must(kt_unmapped(base + 2 * huge_nr * kt_page, 1));
+	must(kt_same_from(kt_addr(TO), 0, 1, SEED(HUGE), 3 * huge_nr));
+	must(kt_same(base, 0, huge_nr, SEED(HUGE)));
+	for (i = 1; i < 4; i++)
+		must(kt_same(base, i * huge_nr + 1, huge_nr - 1, SEED(HUGE)));
+	must(kt_same(base, 4 * huge_nr, 2 * huge_nr, SEED(HUGE)));
+}
+
 /* ---- QUERY, DROP, and what else there is ---- */
 
 static void prepare_live(void)
@@ -983,6 +1054,11 @@ static const struct kt_case cases[] = {
 		"TAKEOVER after a kexec, shared memory",
 		.before = shared_before,
 		.after = shared_after,
+	},
+	{
+		"what is put in after a kexec when it is touched",
+		.before = waiting_before,
+		.after = waiting_after,
 	},
 };
 

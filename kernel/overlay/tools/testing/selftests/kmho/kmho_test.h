@@ -732,6 +732,13 @@ static inline int kt_takeover(unsigned long key, unsigned long base, unsigned lo
 	return kt_takeover_to(key, base, nr, &remap);
 }
 
+/* How long the kernel leaves alone what was taken over, is not touched and came with a kexec */
+static inline void kt_need_patience(const char *ms)
+{
+	if (!kt_write_file("/sys/kernel/debug/kmho/pending_delay_ms", ms))
+		kt_skip("no kmho/pending_delay_ms in debugfs (CONFIG_KMHO_DEBUG)");
+}
+
 static inline int kt_drop_of(unsigned long key, __u32 uid)
 {
 	struct kmho_op_drop op = { .size = sizeof(op), .key = key, .uid = uid };

@@ -13,7 +13,6 @@
 
 #include "kmho_test.h"
 
-#define DELAY	"/sys/kernel/debug/kmho/pending_delay_ms"
 #define SEED	0x1a27ULL
 #define TO	8			/* kt_addr() of another place */
 #define STILL	0x57			/* key of what the last case tells its successor */
@@ -80,12 +79,6 @@ static void give(void)
 	kt_run(do_give, NULL);
 }
 
-static void need_patience(void)
-{
-	if (!kt_write_file(DELAY, "1000000"))
-		kt_skip("this kernel has no %s (CONFIG_KMHO_DEBUG)", DELAY);
-}
-
 static unsigned long nr_in(void)
 {
 	return kt_count(base_of(), NR, KT_PM_PRESENT);
@@ -93,7 +86,7 @@ static unsigned long nr_in(void)
 
 static void take(void)
 {
-	need_patience();
+	kt_need_patience("1000000");
 	must(!kt_takeover(kt_key(kt_index), base_of(), NR));
 	must(!kt_exists(kt_key(kt_index)));
 	must(!nr_in());
@@ -355,7 +348,7 @@ static void is_taken_in_parts(void)
 
 	if (!size)
 		size = 512 * kt_page;
-	need_patience();
+	kt_need_patience("1000000");
 	must(!kt_takeover(key, base + 7 * kt_page, size / kt_page + 100));
 	must(!kt_count(base, NR, KT_PM_PRESENT));
 	must(!kt_info(key, &info));
@@ -398,8 +391,7 @@ static void settles(void)
 {
 	int tries;
 
-	need_patience();
-	must(kt_write_file(DELAY, "100"));
+	kt_need_patience("100");
 	must(!kt_takeover(kt_key(kt_index), base_of(), NR));
 	for (tries = 0; tries < 600 && nr_in() < nr_present(); tries++)
 		usleep(100000);
