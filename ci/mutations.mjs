@@ -5,6 +5,7 @@
 
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { bootstrap, INTERRUPTED, root, run } from './bootstrap.mjs'
 
 /** `find` occurs once in kernel/overlay/mm/kmho/`file`; with `put` in its place a result of `scenario` that `fails` names has to fail. */
@@ -20,7 +21,7 @@ const MUTATIONS = [
   { name: 'frozen memory stays writable', file: 'freeze.c', find: 'ptep_set_wrprotect(walk->mm, addr, pte);\n\t\tif', put: 'if', scenario: 'freeze', fails: /./ },
   { name: 'frozen shared memory goes on with the file', file: 'freeze.c', find: 'kmho_claims_frozen(rec);', put: 'kmho_claims_thaw(rec);', scenario: 'shmem', fails: /FREEZE is in the file only/ },
   { name: 'what was frozen at different moments is shared', file: 'shmem.c', find: 'else if (!kmho_frozen_fits(', put: 'else if (0 && !kmho_frozen_fits(', scenario: 'shmem', fails: /different moments/ },
-  { name: 'a page moves from one scratch area to another', file: 'collect.c', find: 'must not be. */\n\tunsigned int flags = memalloc_pin_save();', put: 'must not be. */\n\tunsigned int flags = current->flags & PF_MEMALLOC_PIN;', scenario: 'exit', fails: /huge pages in scratch areas/ },
+  { name: 'a page moves from one scratch area to another', file: 'collect.c', find: 'unsigned int flags = memalloc_pin_save();', put: 'unsigned int flags = current->flags & PF_MEMALLOC_PIN;', scenario: 'exit', fails: /huge pages in scratch areas/ },
   { name: 'a page in a scratch area is taken where it is', file: 'collect.c', find: 'c->in_scratch = kho_scratch_overlap(', put: 'c->in_scratch = 0 && kho_scratch_overlap(', scenario: 'exit', fails: /scratch/ },
   { name: 'a page that another record has pinned is taken too', file: 'collect.c', find: 'if (kmho_folio_pins(folio) > nr && kmho_is_shared(', put: 'if (0 && kmho_is_shared(', scenario: 'live_kexec', fails: /./ },
   { name: 'a takeover that fails half-way unmaps nothing', file: 'install.c', find: 'do_munmap(in->mm, t->addr, t->made, NULL);', put: '(void)t;', scenario: 'fault_inject', fails: /./ },
@@ -45,19 +46,21 @@ async function failuresWith({ file, find, put, scenario }, dir) {
   }
 }
 
+/** What is wrong with a mutation whose text is not in the source once, a line each. */
+export async function staleMutations() {
+  const found = await Promise.all(MUTATIONS.map(async ({ file, find }) => (await readFile(join(root, OVERLAY, file), 'utf8')).split(find).length - 1))
+  return MUTATIONS.flatMap(({ name, file }, i) => (found[i] === 1 ? [] : [`expected the text of "${name}" once in ${file}, found it ${found[i]} times; bring ci/mutations.mjs up to date`]))
+}
+
 async function mutations() {
   const ready = await bootstrap()
   if (ready !== 0) return ready
   const { add, finish, heading, options, tally } = await import('./lib.mjs')
   const { os } = await import('zx')
   const chosen = MUTATIONS.filter(({ name }) => !options.only || name === options.only)
-  for (const { name, file, find } of MUTATIONS) {
-    const found = (await readFile(join(root, OVERLAY, file), 'utf8')).split(find).length - 1
-    if (found !== 1) {
-      process.stderr.write(`kmho: expected the text of "${name}" once in ${file}, found it ${found} times; bring ci/mutations.mjs up to date\n`)
-      return 1
-    }
-  }
+  const stale = await staleMutations()
+  for (const line of stale) process.stderr.write(`kmho: ${line}\n`)
+  if (stale.length > 0) return 1
   const dir = await mkdtemp(join(os.tmpdir(), 'kmho-mutations-'))
   let total = tally(0)
   try {
@@ -78,4 +81,4 @@ async function mutations() {
   return process.exitCode
 }
 
-process.exitCode = await mutations()
+if (process.argv[1] === fileURLToPath(import.meta.url)) process.exitCode = await mutations()

@@ -690,6 +690,8 @@ static int kmho_fault_in(struct kmho_collector *c)
  * @folios:	isolated folios; empty afterwards
  * @nr_migrated: grows by the pages that were moved
  *
+ * Context: in memalloc_pin_save(): a scratch area is movable memory, where a
+ * pin must not be.
  * Return: 0, even if some of them are still where they were; -ENOMEM.
  */
 int kmho_migrate(struct list_head *folios, u64 *nr_migrated)
@@ -699,8 +701,6 @@ int kmho_migrate(struct list_head *folios, u64 *nr_migrated)
 		.gfp_mask = GFP_USER | __GFP_NOWARN,
 		.reason = MR_LONGTERM_PIN,
 	};
-	/* A scratch area is movable memory, where a pin must not be. */
-	unsigned int flags = memalloc_pin_save();
 	unsigned int nr = 0;
 	int err;
 
@@ -709,7 +709,6 @@ int kmho_migrate(struct list_head *folios, u64 *nr_migrated)
 			    &nr);
 	*nr_migrated += nr;
 	putback_movable_pages(folios);
-	memalloc_pin_restore(flags);
 	return err < 0 ? err : 0;
 }
 
