@@ -75,8 +75,8 @@ void kmho_table_destroy(struct kmho_table *table)
 }
 
 /**
- * kmho_table_unpreserve - have KHO let go of the pages of a table
- * @table:	the table, which is not changed until kmho_table_preserve()
+ * kmho_table_unpreserve - have KHO let go of the pages of a table for good
+ * @table:	the table
  */
 void kmho_table_unpreserve(const struct kmho_table *table)
 {
@@ -84,20 +84,6 @@ void kmho_table_unpreserve(const struct kmho_table *table)
 
 	for (i = 0; i < table->nr_pages; i++)
 		kho_unpreserve_pages(virt_to_page(table->pages[i]), 1);
-}
-
-/**
- * kmho_table_preserve - undo kmho_table_unpreserve()
- * @table:	the table
- */
-void kmho_table_preserve(const struct kmho_table *table)
-{
-	unsigned long i;
-
-	/* KHO has kept the room for what it let go of. */
-	for (i = 0; i < table->nr_pages; i++)
-		WARN_ON_ONCE(kho_preserve_pages(virt_to_page(table->pages[i]),
-						1));
 }
 
 static int kmho_table_reserve(struct kmho_table *table, unsigned long nr_pages)

@@ -60,6 +60,8 @@
  * @vma:	where the last address was that was looked up
  * @pmd:	where its page table is, or will be
  * @block:	first address of that page table
+ * @table:	that page table, while it is locked; NULL: none is
+ * @ptl:	its lock
  * @lru:	small folios that are mapped, but not on an LRU list yet
  * @nr_lru:	how many
  */
@@ -80,6 +82,8 @@ struct kmho_installer {
 	struct vm_area_struct *vma;
 	pmd_t *pmd;
 	unsigned long block;
+	pte_t *table;
+	spinlock_t *ptl; /* of @table */
 	struct list_head lru;
 	unsigned long nr_lru;
 };
@@ -167,6 +171,8 @@ static int kmho_replace_extent(struct kmho_record *rec,
 	if (err)
 		return err;
 
+	if (rec->unkept)
+		goto out_commit;
 	kmho_extents_unpreserve(&old, 1);
 	err = kmho_extents_preserve(by, nr);
 	if (err) {
@@ -176,7 +182,7 @@ static int kmho_replace_extent(struct kmho_record *rec,
 		kmho_splice_abort(&splice);
 		return err;
 	}
-
+out_commit:
 	kmho_splice_commit(&rec->extents, &splice);
 	return 0;
 }
@@ -876,7 +882,7 @@ static int kmho_keep(struct kmho_installer *in)
 	struct kmho_target *t;
 	int err;
 
-	err = kmho_attach_mm(rec, in->mm);
+	err = kmho_record_keep(rec) ?: kmho_attach_mm(rec, in->mm);
 	if (err)
 		return err;
 
@@ -931,7 +937,8 @@ static void kmho_unprepare(struct kmho_installer *in)
 				if (kmho_extent_is_hugetlb(ext))
 					kmho_hugetlb_uncharge(kmho_nth_folio(ext, i));
 				else if (in->ahead)
-					mem_cgroup_uncommit_ahead(kmho_nth_folio(ext, i));
+					mem_cgroup_uncommit_ahead(kmho_nth_folio(ext, i),
+								  in->memcg);
 				else
 					mem_cgroup_uncharge(kmho_nth_folio(ext, i));
 			}
@@ -1136,21 +1143,37 @@ static unsigned long kmho_install_small(struct kmho_installer *in,
 	return nr;
 }
 
+/* Nobody else can get at the folios before they are on their LRU list. */
+static void kmho_unlock_table(struct kmho_installer *in)
+{
+	if (!in->table)
+		return;
+	kmho_flush_lru(in);
+	pte_unmap_unlock(in->table, in->ptl);
+	in->table = NULL;
+	cond_resched();
+}
+
 /*
- * The page table for an address, locked. An empty one may have been freed since
+ * The page table entry for an address. The page table stays locked until another
+ * is asked for, or kmho_unlock_table(). An empty one may have been freed since
  * kmho_alloc_tables() where the mmap lock is held for reading only. There is no
  * way back any more, so a lack of memory is waited out.
  */
-static pte_t *kmho_map_table(struct kmho_installer *in, unsigned long addr,
-			     spinlock_t **ptl)
+static pte_t *kmho_lock_table(struct kmho_installer *in, unsigned long addr)
 {
-	pmd_t *pmd = kmho_target_pmd(in, addr);
-	pte_t *pte;
+	unsigned long block = addr & PMD_MASK;
+	pmd_t *pmd;
 
-	while (!(pte = pte_offset_map_lock(in->mm, pmd, addr, ptl)))
+	if (in->table && in->block == block)
+		return in->table + pte_index(addr);
+
+	kmho_unlock_table(in);
+	pmd = kmho_target_pmd(in, addr);
+	while (!(in->table = pte_offset_map_lock(in->mm, pmd, block, &in->ptl)))
 		if (pte_alloc(in->mm, pmd))
 			schedule_timeout_uninterruptible(HZ / 50 + 1);
-	return pte;
+	return in->table + pte_index(addr);
 }
 
 /* Put the pages of an extent in. Cannot fail. */
@@ -1163,6 +1186,8 @@ static void kmho_install_extent(struct kmho_installer *in,
 	unsigned long end = addr + kmho_extent_nr(ext) * PAGE_SIZE;
 	unsigned long next, page = 0;
 
+	if (kmho_extent_is_hugetlb(ext) || kmho_is_huge(ext))
+		kmho_unlock_table(in);
 	if (kmho_extent_is_hugetlb(ext)) {
 		kmho_hugetlb_install(in->mm, ext, addr);
 		return;
@@ -1173,7 +1198,6 @@ static void kmho_install_extent(struct kmho_installer *in,
 		/* Folios that are locked in memory are not on the usual list. */
 		bool small = !kmho_extent_order(ext) &&
 			     !(vma->vm_flags & VM_LOCKED);
-		spinlock_t *ptl; /* of the page table */
 		pte_t *pte;
 
 		next = min(pmd_addr_end(addr, end), vma->vm_end);
@@ -1190,9 +1214,11 @@ static void kmho_install_extent(struct kmho_installer *in,
 		}
 
 		/* What is there already gives way. */
-		if (!t->made)
+		if (!t->made) {
+			kmho_unlock_table(in);
 			zap_vma_range(vma, addr, next - addr);
-		pte = kmho_map_table(in, addr, &ptl);
+		}
+		pte = kmho_lock_table(in, addr);
 		for (; addr < next; addr += nr * PAGE_SIZE, page += nr) {
 			struct page *first = kmho_extent_page(ext) + page;
 
@@ -1212,7 +1238,6 @@ static void kmho_install_extent(struct kmho_installer *in,
 			}
 			pte += nr;
 		}
-		pte_unmap_unlock(pte - 1, ptl);
 	}
 }
 
@@ -1225,11 +1250,14 @@ static long kmho_install_target(struct kmho_installer *in,
 	long nr_pages = 0;
 
 	for_each_kmho_target_extent(in, t, pos, ext) {
-		kmho_extents_unpreserve(ext, 1);
-		kmho_install_extent(in, t, ext);
-		nr_pages += kmho_extent_nr(ext);
+		kmho_unkeep_extent(in->rec, ext);
 		cond_resched();
 	}
+	for_each_kmho_target_extent(in, t, pos, ext) {
+		kmho_install_extent(in, t, ext);
+		nr_pages += kmho_extent_nr(ext);
+	}
+	kmho_unlock_table(in);
 
 	return nr_pages;
 }
@@ -1246,8 +1274,8 @@ static void kmho_share_target(struct kmho_installer *in,
 		kmho_table_touch(extents, pos);
 		kmho_install_extent(in, t, ext);
 		kmho_extent_pin(ext, false);
-		cond_resched();
 	}
+	kmho_unlock_table(in);
 }
 
 static void kmho_commit_pending(struct kmho_installer *in)
@@ -1265,6 +1293,7 @@ static void kmho_commit_pending(struct kmho_installer *in)
 						  kmho_where(t->base),
 						  kmho_where(t->end));
 	}
+	in->pending->rec->unkept = rec->unkept;
 	kmho_account(rec, -(long)in->pending->nr_pages, false);
 	kmho_pend_commit(in->pending);
 }
@@ -1287,7 +1316,6 @@ static void kmho_commit(struct kmho_installer *in)
 		kmho_table_remove(&rec->areas, t->base, t->end);
 		kmho_claims_drop(rec, t->base, t->end);
 	}
-	kmho_flush_lru(in);
 	if (in->pending)
 		kmho_commit_pending(in);
 }
@@ -1594,12 +1622,10 @@ int kmho_install_part(struct kmho_pending *p, const struct kmho_target *part)
 	int err;
 
 	err = kmho_prepare_target(&in, &t);
-	if (err) {
+	if (err)
 		kmho_unprepare(&in);
-	} else {
+	else
 		p->nr_pages -= kmho_install_target(&in, &t);
-		kmho_flush_lru(&in);
-	}
 	kvfree(in.deposit);
 	return err;
 }

@@ -74,7 +74,6 @@ struct kmho_splice {
 void kmho_table_init(struct kmho_table *table, size_t entry_size);
 void kmho_table_destroy(struct kmho_table *table);
 void kmho_table_unpreserve(const struct kmho_table *table);
-void kmho_table_preserve(const struct kmho_table *table);
 int kmho_table_append(struct kmho_table *table, const void *entry);
 void kmho_table_touch(struct kmho_table *table, struct kmho_pos pos);
 void *kmho_table_at(const struct kmho_table *table, struct kmho_pos *pos);
@@ -266,6 +265,7 @@ struct kmho_mm {
  * @mm:		address space that still has the memory mapped; NULL: none
  * @pid:	process that handed over; with @mm
  * @incoming:	came with the last kexec
+ * @unkept:	KHO has not been asked yet to keep @extents for the next kexec
  * @gone:	no longer in the registry
  * @frozen:	@mm has the memory mapped, but can no longer change it
  * @sealed:	complete for the kexec under way; faults that would change it
@@ -293,6 +293,7 @@ struct kmho_record {
 	struct mm_struct *mm;
 	struct pid *pid;
 	bool incoming;
+	bool unkept;
 	bool gone;
 	bool frozen;
 	bool sealed;
@@ -320,6 +321,14 @@ static inline unsigned long kmho_range_nr_blocks(const struct kmho_range *range)
 	return kmho_range_block(range, range->end - 1) + 1;
 }
 
+/* Have KHO let go of an extent of a record, if it was asked to keep it. */
+static inline void kmho_unkeep_extent(const struct kmho_record *rec,
+				      const struct kmho_extent_ser *ext)
+{
+	if (!rec->unkept)
+		kmho_extents_unpreserve(ext, 1);
+}
+
 /* Held for reading by every operation, for writing from seal to kexec */
 extern struct rw_semaphore kmho_sem;
 
@@ -333,6 +342,7 @@ struct kmho_record *kmho_record_get(kuid_t uid, u64 key);
 struct kmho_record *kmho_record_next(struct kmho_record *rec);
 void kmho_record_put(struct kmho_record *rec);
 void kmho_record_discard(struct kmho_record *rec);
+int kmho_record_keep(struct kmho_record *rec);
 int kmho_record_chown(struct kmho_record *rec, kuid_t uid);
 int kmho_charge(struct user_struct *user, long nr_pages, bool enforce);
 int kmho_account(struct kmho_record *rec, long nr_pages, bool enforce);
@@ -411,8 +421,6 @@ int kmho_copy_extent(struct kmho_record *rec, struct kmho_extent_ser *ext);
  * @memcg:	what its pages are charged to
  * @nr_pages:	pages that are not in yet, but counted for @mm and charged
  * @work:	puts in what nobody has touched
- * @sealed:	KHO does not keep the memory for the kexec under way; nothing is
- *		put in meanwhile
  * @over:	nothing is left
  */
 struct kmho_pending {
@@ -426,11 +434,11 @@ struct kmho_pending {
 	struct mem_cgroup *memcg;
 	unsigned long nr_pages;
 	struct delayed_work work;
-	bool sealed;
 	bool over;
 };
 
 extern u32 kmho_pending_delay;
+extern struct workqueue_struct *kmho_wq;
 
 struct kmho_pending *kmho_pend(struct mm_struct *mm,
 			       struct kmho_target *targets, unsigned long nr);
@@ -442,7 +450,6 @@ vm_fault_t kmho_pending_fault(struct vm_area_struct *vma, unsigned long address,
 			      unsigned int flags);
 void kmho_pending_exit(struct mm_struct *mm);
 void kmho_pending_seal(void);
-void kmho_pending_unseal(void);
 
 /* Huge pages of hugetlb (hugetlb.c) */
 #ifdef CONFIG_HUGETLB_PAGE

@@ -41,6 +41,8 @@
 /* When what nobody has touched is put in, in ms; tests want to see it wait */
 u32 kmho_pending_delay = 100;
 
+struct workqueue_struct *kmho_wq __ro_after_init;
+
 static DEFINE_MUTEX(kmho_pendings_lock);
 static LIST_HEAD(kmho_pendings);
 
@@ -76,7 +78,44 @@ static void kmho_range_forget(struct kmho_mm *km, struct kmho_range *range)
 	mas_unlock(&mas);
 }
 
-/* Nothing is left of it: the address space forgets it. */
+/* Do something to each extent that is not in. */
+static void kmho_for_pending(struct kmho_pending *p,
+			     void (*fn)(const struct kmho_record *rec,
+					struct kmho_extent_ser *ext))
+{
+	struct kmho_table *extents = &p->rec->extents;
+	struct kmho_range *range;
+
+	list_for_each_entry(range, &p->ranges, node) {
+		u64 start = (u64)(range->start + range->offset) >> PAGE_SHIFT;
+		u64 end = (u64)(range->end + range->offset) >> PAGE_SHIFT;
+		struct kmho_extent_ser *ext;
+		struct kmho_pos pos;
+
+		pos = kmho_table_seek(extents, start << KMHO_EXTENT_NR_BITS);
+		for_each_kmho_entry_from(extents, pos, ext) {
+			u64 vpn = kmho_extent_vpn(ext);
+			unsigned long addr;
+
+			if (vpn >= end)
+				break;
+			addr = (vpn << PAGE_SHIFT) - range->offset;
+			if (test_bit(kmho_range_block(range, addr),
+				     range->dirty))
+				fn(p->rec, ext);
+			cond_resched();
+		}
+	}
+}
+
+static void kmho_let_go_of(const struct kmho_record *rec,
+			   struct kmho_extent_ser *ext)
+{
+	kmho_unkeep_extent(rec, ext);
+	kmho_extent_release(ext);
+}
+
+/* The address space forgets it, and what has not been put in is freed. */
 static void kmho_pending_end(struct kmho_pending *p)
 {
 	struct kmho_range *range;
@@ -85,6 +124,8 @@ static void kmho_pending_end(struct kmho_pending *p)
 		if (p->over)
 			return;
 		p->over = true;
+		if (p->nr_pages)
+			kmho_for_pending(p, kmho_let_go_of);
 		kmho_table_destroy(&p->rec->extents);
 		add_mm_counter(p->mm, MM_ANONPAGES, -(long)p->nr_pages);
 		mem_cgroup_cancel_ahead(p->memcg, p->nr_pages);
@@ -116,8 +157,7 @@ static struct kmho_target kmho_part(const struct kmho_range *range,
 /*
  * Put in what waits in a block of a range.
  *
- * Returns 0; -EAGAIN while a kexec is under way; a negative errno otherwise, and
- * nothing is put in.
+ * Returns 0, or a negative errno, and nothing is put in.
  */
 static int kmho_put_in(struct kmho_range *range, unsigned long nr)
 {
@@ -129,8 +169,6 @@ static int kmho_put_in(struct kmho_range *range, unsigned long nr)
 	guard(mutex)(&p->lock);
 	if (p->over || !test_bit(nr, range->dirty))
 		return 0;
-	if (p->sealed)
-		return -EAGAIN;
 
 	err = kmho_install_part(p, &part);
 	/* Pairs with kmho_is_in() */
@@ -193,9 +231,7 @@ static int kmho_settle_all(struct mm_struct *mm, unsigned long start,
 	       (range = kmho_next_pending(mm, &start, end, &nr))) {
 		struct kmho_pending *p = range->pending;
 
-		while ((err = kmho_put_in(range, nr)) == -EAGAIN &&
-		       kmho_must_wait())
-			kmho_wait_unsealed();
+		err = kmho_put_in(range, nr);
 		kmho_pending_put(p);
 		if (err)
 			return err;
@@ -261,6 +297,17 @@ vm_fault_t kmho_pending_fault(struct vm_area_struct *vma, unsigned long address,
 	}
 }
 
+/* Page tables are charged to whom the memory is. */
+static int kmho_put_in_for(struct kmho_pending *p, struct kmho_range *range,
+			   unsigned long nr)
+{
+	struct mem_cgroup *old = set_active_memcg(p->memcg);
+	int err = kmho_put_in(range, nr);
+
+	set_active_memcg(old);
+	return err;
+}
+
 /* Put in what nobody touches, a block at a time. */
 static void kmho_pending_work(struct work_struct *work)
 {
@@ -268,27 +315,32 @@ static void kmho_pending_work(struct work_struct *work)
 					      struct kmho_pending, work);
 	struct kmho_range *range;
 	unsigned long nr;
-	int err;
+	int err = 0;
 
+	/* Its end may be the end of the address space's part in it. */
+	kref_get(&p->ref);
 	list_for_each_entry(range, &p->ranges, node) {
 		for_each_set_bit(nr, range->dirty,
 				 kmho_range_nr_blocks(range)) {
+			/* Who ends the address space waits for this to end. */
+			if (!READ_ONCE(p->nr_pages) ||
+			    !atomic_read(&p->mm->mm_users))
+				goto out_end;
 			mmap_read_lock(p->mm);
-			err = kmho_put_in(range, nr);
+			err = kmho_put_in_for(p, range, nr) ?: err;
 			mmap_read_unlock(p->mm);
-			if (err)
-				goto out_again;
 			cond_resched();
 		}
 	}
-	mmap_read_lock(p->mm);
-	kmho_pending_end(p);
-	mmap_read_unlock(p->mm);
-	return;
-
-out_again:
-	/* Not if the address space ends: it waits for this to end. */
-	queue_delayed_work(system_dfl_wq, &p->work, KMHO_PENDING_RETRY);
+out_end:
+	if (!READ_ONCE(p->nr_pages)) {
+		mmap_read_lock(p->mm);
+		kmho_pending_end(p);
+		mmap_read_unlock(p->mm);
+	} else if (err) {
+		queue_delayed_work(kmho_wq, &p->work, KMHO_PENDING_RETRY);
+	}
+	kmho_pending_put(p);
 }
 
 /**
@@ -388,54 +440,14 @@ void kmho_pend_abort(struct kmho_pending *p)
  */
 void kmho_pend_commit(struct kmho_pending *p)
 {
-	queue_delayed_work(system_dfl_wq, &p->work,
+	queue_delayed_work(kmho_wq, &p->work,
 			   msecs_to_jiffies(READ_ONCE(kmho_pending_delay)));
 }
 
-/* Do something to each extent that is not in. */
-static void kmho_for_pending(struct kmho_pending *p,
-			     void (*fn)(struct kmho_extent_ser *ext))
-{
-	struct kmho_table *extents = &p->rec->extents;
-	struct kmho_range *range;
-
-	list_for_each_entry(range, &p->ranges, node) {
-		u64 start = (u64)(range->start + range->offset) >> PAGE_SHIFT;
-		u64 end = (u64)(range->end + range->offset) >> PAGE_SHIFT;
-		struct kmho_extent_ser *ext;
-		struct kmho_pos pos;
-
-		pos = kmho_table_seek(extents, start << KMHO_EXTENT_NR_BITS);
-		for_each_kmho_entry_from(extents, pos, ext) {
-			u64 vpn = kmho_extent_vpn(ext);
-			unsigned long addr;
-
-			if (vpn >= end)
-				break;
-			addr = (vpn << PAGE_SHIFT) - range->offset;
-			if (test_bit(kmho_range_block(range, addr),
-				     range->dirty))
-				fn(ext);
-			cond_resched();
-		}
-	}
-}
-
-static void kmho_let_go_of(struct kmho_extent_ser *ext)
+static void kmho_unpreserve_one(const struct kmho_record *rec,
+				struct kmho_extent_ser *ext)
 {
 	kmho_extents_unpreserve(ext, 1);
-	kmho_extent_release(ext);
-}
-
-static void kmho_unpreserve_one(struct kmho_extent_ser *ext)
-{
-	kmho_extents_unpreserve(ext, 1);
-}
-
-static void kmho_preserve_one(struct kmho_extent_ser *ext)
-{
-	/* KHO has kept the room for what it let go of. */
-	WARN_ON_ONCE(kmho_extents_preserve(ext, 1));
 }
 
 /* What an address space has waiting, with a reference, or NULL */
@@ -462,18 +474,6 @@ void kmho_pending_exit(struct mm_struct *mm)
 
 	while ((p = kmho_any_pending(mm->kmho))) {
 		cancel_delayed_work_sync(&p->work);
-
-		/* While a kexec is under way, what it does not keep stays. */
-		mutex_lock(&p->lock);
-		while (p->sealed) {
-			mutex_unlock(&p->lock);
-			kmho_wait_unsealed();
-			mutex_lock(&p->lock);
-		}
-		if (!p->over)
-			kmho_for_pending(p, kmho_let_go_of);
-		mutex_unlock(&p->lock);
-
 		kmho_pending_end(p);
 		kmho_pending_put(p);
 	}
@@ -482,7 +482,8 @@ void kmho_pending_exit(struct mm_struct *mm)
 /**
  * kmho_pending_seal - have the next kernel free what nobody has touched
  *
- * It is memory of a process like any other, and does not outlive the kexec.
+ * It is memory of a process like any other, and does not outlive the kexec. Nobody
+ * waits for that: what is put in from now on is not kept either.
  *
  * Context: no operation is under way.
  */
@@ -495,26 +496,9 @@ void kmho_pending_seal(void)
 		guard(mutex)(&p->lock);
 		if (p->over)
 			continue;
-		kmho_for_pending(p, kmho_unpreserve_one);
+		if (!p->rec->unkept)
+			kmho_for_pending(p, kmho_unpreserve_one);
 		kmho_table_unpreserve(&p->rec->extents);
-		p->sealed = true;
-	}
-}
-
-/**
- * kmho_pending_unseal - undo kmho_pending_seal()
- */
-void kmho_pending_unseal(void)
-{
-	struct kmho_pending *p;
-
-	guard(mutex)(&kmho_pendings_lock);
-	list_for_each_entry(p, &kmho_pendings, node) {
-		guard(mutex)(&p->lock);
-		if (!p->sealed)
-			continue;
-		kmho_table_preserve(&p->rec->extents);
-		kmho_for_pending(p, kmho_preserve_one);
-		p->sealed = false;
+		p->rec->unkept = true;
 	}
 }

@@ -264,6 +264,27 @@ int kmho_account(struct kmho_record *rec, long nr_pages, bool enforce)
 }
 
 /**
+ * kmho_record_keep - have KHO keep the memory of a record for the next kexec
+ * @rec:	record; its lock is held, or kmho_sem for writing
+ *
+ * KHO has all that was collected in this kernel. What came with a kexec it is
+ * only asked to keep when somebody sees to that.
+ *
+ * Return: 0, or a negative errno, after which it can be called again.
+ */
+int kmho_record_keep(struct kmho_record *rec)
+{
+	int err;
+
+	if (!rec->unkept)
+		return 0;
+	err = kmho_preserve_again(&rec->extents);
+	if (!err)
+		rec->unkept = false;
+	return err;
+}
+
+/**
  * kmho_record_discard - let go of all memory of a record
  * @rec:	record without an address space; its lock is held
  */
@@ -273,7 +294,7 @@ void kmho_record_discard(struct kmho_record *rec)
 	struct kmho_pos pos;
 
 	for_each_kmho_entry(&rec->extents, pos, ext) {
-		kmho_extents_unpreserve(ext, 1);
+		kmho_unkeep_extent(rec, ext);
 		kmho_extent_release(ext);
 		cond_resched();
 	}
@@ -757,7 +778,8 @@ static int kmho_seal_mm(struct mm_struct *mm)
  * The time it takes depends on the number of records, on the number of PMD_SIZE
  * pieces of address space in which a write faulted since their handover, and
  * lightly, by a bit each, on that of all such pieces; it does not depend on how
- * many pages are handed over.
+ * many pages are handed over. What came with a kexec and waits for somebody to
+ * take it costs by the number of its extents if that kexec was a moment ago.
  *
  * Return: 0, or a negative errno, after which the kexec must not happen.
  */
@@ -822,7 +844,6 @@ void kmho_unseal(void)
 	while ((rec = kmho_record_next(rec)))
 		WRITE_ONCE(rec->sealed, false);
 	kmho_objects_unseal();
-	kmho_pending_unseal();
 	WRITE_ONCE(kmho_sealer, NULL);
 	wake_up_all(&kmho_unsealed);
 	up_write(&kmho_sem);

@@ -13,6 +13,8 @@
 #include <linux/io.h>
 #include <linux/kexec_handover.h>
 #include <linux/mm.h>
+#include <linux/rwsem.h>
+#include <linux/workqueue.h>
 
 #include "internal.h"
 
@@ -108,6 +110,9 @@ static int kmho_record_write(struct kmho_record *rec)
 	};
 	int err;
 
+	err = kmho_record_keep(rec);
+	if (err)
+		return err;
 	kmho_table_seal(&rec->areas, false);
 	kmho_table_seal(&rec->extents, false);
 	ser.crc = kmho_record_crc(ser);
@@ -310,7 +315,7 @@ VISIBLE_IF_KUNIT int __init kmho_check_extents(struct kmho_table *extents,
  *
  * Return: 0; on failure a negative errno, and none of them is preserved.
  */
-int __init kmho_preserve_again(struct kmho_table *extents)
+int kmho_preserve_again(struct kmho_table *extents)
 {
 	unsigned long page;
 	int err;
@@ -348,6 +353,7 @@ static int __init kmho_record_read(const struct kmho_record_ser *ser)
 		return -ENOMEM;
 
 	rec->incoming = true;
+	rec->unkept = true;
 	rec->nr_migrated = ser->nr_migrated;
 	err = kmho_table_load(&rec->areas, ser->areas, ser->nr_areas, false);
 	if (!err)
@@ -361,22 +367,11 @@ static int __init kmho_record_read(const struct kmho_record_ser *ser)
 	if (!err)
 		err = kmho_claims_read(rec);
 	if (!err) {
-		err = kmho_preserve_again(&rec->extents);
+		err = kmho_record_publish(rec);
 		if (err)
 			kmho_claims_drop(rec, 0, ULONG_MAX);
-	}
-	if (!err) {
-		err = kmho_record_publish(rec);
-		if (err) {
-			struct kmho_extent_ser *ext;
-			struct kmho_pos pos;
-
-			for_each_kmho_entry(&rec->extents, pos, ext)
-				kmho_extents_unpreserve(ext, 1);
-			kmho_claims_drop(rec, 0, ULONG_MAX);
-		} else {
+		else
 			kmho_account(rec, ser->nr_pages, false);
-		}
 	}
 
 	kmho_record_put(rec);
@@ -477,6 +472,38 @@ static void __init kmho_free_foreign(const struct kmho_root_ser *root)
 	pr_info("freed %lu pages that it left\n", nr);
 }
 
+/* When KHO is asked to keep what nobody has taken over, and how soon again */
+#define KMHO_KEEP_DELAY		(5 * HZ)
+
+static void kmho_keep_work(struct work_struct *work);
+static DECLARE_DELAYED_WORK(kmho_keep, kmho_keep_work);
+
+/*
+ * Have KHO keep for the next kexec what nobody has taken over. That is not done
+ * while the machine boots, and who takes memory over soon does not pay for it.
+ */
+static void kmho_keep_work(struct work_struct *work)
+{
+	struct kmho_record *rec = NULL;
+	int err = 0;
+
+	while (!err && (rec = kmho_record_next(rec))) {
+		/* A seal asks by itself. */
+		if (!down_read_trylock(&kmho_sem)) {
+			kmho_record_put(rec);
+			return;
+		}
+		scoped_guard(mutex, &rec->lock)
+			err = rec->gone ? 0 : kmho_record_keep(rec);
+		up_read(&kmho_sem);
+		cond_resched();
+	}
+	if (err) {
+		kmho_record_put(rec);
+		queue_delayed_work(kmho_wq, &kmho_keep, KMHO_KEEP_DELAY);
+	}
+}
+
 /* Take in what the last kernel left, as far as it is sound. */
 static void __init kmho_read(void)
 {
@@ -530,8 +557,10 @@ static void __init kmho_read(void)
 		else
 			nr++;
 	}
-	if (nr)
+	if (nr) {
 		pr_info("%lu records from the last kernel\n", nr);
+		queue_delayed_work(kmho_wq, &kmho_keep, KMHO_KEEP_DELAY);
+	}
 	kmho_objects_settle();
 	kmho_table_destroy(&records);
 }
@@ -573,10 +602,16 @@ static int __init kmho_init(void)
 	if (!kho_is_enabled())
 		return 0;
 
+	/* An address space that ends waits for its work. */
+	kmho_wq = alloc_workqueue("kmho", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	if (!kmho_wq) {
+		err = -ENOMEM;
+		goto err_out;
+	}
 	kmho_root = kho_alloc_preserve(PAGE_SIZE);
 	if (IS_ERR(kmho_root)) {
 		err = PTR_ERR(kmho_root);
-		goto err_out;
+		goto err_wq;
 	}
 	kmho_table_init(&kmho_records, sizeof(struct kmho_record_ser));
 	kmho_table_init(&kmho_objects, sizeof(struct kmho_object_ser));
@@ -593,6 +628,8 @@ static int __init kmho_init(void)
 
 err_free:
 	kho_unpreserve_free(kmho_root);
+err_wq:
+	destroy_workqueue(kmho_wq);
 err_out:
 	pr_err("off: %pe\n", ERR_PTR(err));
 	return err;

@@ -125,7 +125,6 @@ static void fragments_again(void)
 	use_free_memory();
 	must(!kt_info(kt_key(0), &info));
 	must(!kt_takeover(kt_key(0), base, NR_PAGES));
-	kt_put_in(base, NR_PAGES);
 	entries = all_entries();
 	for (i = 0; i < NR_PAGES; i++) {
 		if (!(entries[i] & KT_PM_PRESENT))

@@ -739,12 +739,6 @@ static inline void kt_need_patience(const char *ms)
 		kt_skip("no kmho/pending_delay_ms in debugfs (CONFIG_KMHO_DEBUG)");
 }
 
-/* Has what was taken over and waits to be touched put in; holes stay holes */
-static inline void kt_put_in(unsigned long base, unsigned long nr)
-{
-	must(!madvise(kt_ptr(base), nr * kt_page, MADV_COLD));
-}
-
 static inline int kt_drop_of(unsigned long key, __u32 uid)
 {
 	struct kmho_op_drop op = { .size = sizeof(op), .key = key, .uid = uid };
