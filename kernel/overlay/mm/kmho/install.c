@@ -60,6 +60,8 @@
  * @vma:	where the last address was that was looked up
  * @pmd:	where its page table is, or will be
  * @block:	first address of that page table
+ * @tables:	first address of the last page table that was made sure of
+ * @tables_vma:	the mapping for which it was
  * @table:	that page table, while it is locked; NULL: none is
  * @ptl:	its lock
  * @lru:	small folios that are mapped, but not on an LRU list yet
@@ -82,6 +84,8 @@ struct kmho_installer {
 	struct vm_area_struct *vma;
 	pmd_t *pmd;
 	unsigned long block;
+	unsigned long tables;
+	struct vm_area_struct *tables_vma;
 	pte_t *table;
 	spinlock_t *ptl; /* of @table */
 	struct list_head lru;
@@ -930,6 +934,8 @@ static void kmho_unprepare(struct kmho_installer *in)
 			unsigned long nr = 1UL << kmho_extent_order(ext);
 			unsigned long i;
 
+			if (ext->what & KMHO_EXTENT_IN)
+				continue;
 			for (i = 0; i < kmho_extent_nr(ext); i += nr) {
 				if (!in->nr_charged)
 					goto out_free;
@@ -1012,6 +1018,9 @@ static int kmho_alloc_tables(struct kmho_installer *in,
 		pmd_t *pmd;
 
 		next = min(pmd_addr_end(addr, end), vma->vm_end);
+		/* Most extents have a neighbour that has the same. */
+		if (in->tables == (addr & PMD_MASK) && in->tables_vma == vma)
+			continue;
 		if (anon_vma_prepare(vma))
 			return -ENOMEM;
 		pmd = kmho_target_pmd(in, addr);
@@ -1025,6 +1034,8 @@ static int kmho_alloc_tables(struct kmho_installer *in,
 		split_huge_pmd(vma, pmd, addr);
 		if (pte_alloc(in->mm, pmd))
 			return -ENOMEM;
+		in->tables = addr & PMD_MASK;
+		in->tables_vma = vma;
 	}
 
 	return 0;
@@ -1040,6 +1051,8 @@ static int kmho_prepare_target(struct kmho_installer *in,
 	for_each_kmho_target_extent(in, t, pos, ext) {
 		u64 where = ext->where;
 
+		if (ext->what & KMHO_EXTENT_IN)
+			continue;
 		kmho_table_touch(&in->rec->extents, pos);
 		err = kmho_ready_extent(in, ext, kmho_extent_target(t, ext));
 		if (err < 0)
@@ -1053,6 +1066,8 @@ static int kmho_prepare_target(struct kmho_installer *in,
 	}
 
 	for_each_kmho_target_extent(in, t, pos, ext) {
+		if (ext->what & KMHO_EXTENT_IN)
+			continue;
 		err = kmho_alloc_tables(in, ext, kmho_extent_target(t, ext));
 		if (!err)
 			err = kmho_charge_extent(in, ext);
@@ -1250,12 +1265,16 @@ static long kmho_install_target(struct kmho_installer *in,
 	long nr_pages = 0;
 
 	for_each_kmho_target_extent(in, t, pos, ext) {
-		kmho_unkeep_extent(in->rec, ext);
+		if (!(ext->what & KMHO_EXTENT_IN))
+			kmho_unkeep_extent(in->rec, ext);
 		cond_resched();
 	}
 	for_each_kmho_target_extent(in, t, pos, ext) {
+		if (ext->what & KMHO_EXTENT_IN)
+			continue;
 		kmho_install_extent(in, t, ext);
 		nr_pages += kmho_extent_nr(ext);
+		ext->what |= KMHO_EXTENT_IN;
 	}
 	kmho_unlock_table(in);
 

@@ -180,6 +180,9 @@ static inline bool kmho_extent_is_hugetlb(const struct kmho_extent_ser *ext)
 	return ext->what & KMHO_EXTENT_HUGETLB;
 }
 
+/* Of what waits to be put in (pending.c): this extent is in. Crosses no kexec. */
+#define KMHO_EXTENT_IN		BIT(4)
+
 static inline void kmho_extent_set_order(struct kmho_extent_ser *ext,
 					 unsigned int order)
 {

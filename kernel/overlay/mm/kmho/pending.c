@@ -5,7 +5,8 @@
  * A takeover that put every page in would take as long as there is memory, and
  * who takes over would wait for the last page before it can use the first. So
  * what came with a kexec is only promised to the address space: the extents leave
- * the record and wait here. A fault puts in the block, of PMD_SIZE, that it is in;
+ * the record and wait here. A fault puts in the block, of PMD_SIZE, that it is in, or
+ * some extents around it where the block is in many pieces;
  * work that runs beside it puts in what nobody touches; and whoever is about to
  * look at page tables, or to change them, has that done first (kmho_settle()).
  *
@@ -13,8 +14,8 @@
  * its memory cgroup, so that a takeover for which there is no room fails, and
  * nothing later does.
  *
- * The bits of a range say which of its blocks are not in. A bit is cleared when
- * the block is in, and never set again.
+ * The bits of a range say which of its blocks are not in, or not all of them. A bit
+ * is cleared when the block is in, and never set again.
  *
  * Locks: the mmap lock, then kmho_pending.lock. The list of all has a lock of its
  * own, which comes between the two.
@@ -34,6 +35,9 @@
 
 #include "../internal.h"
 #include "internal.h"
+
+/* So many extents before a fault are put in, and as many behind it. */
+#define KMHO_FAULT_AROUND	16
 
 /* How soon what could not be put in is tried again */
 #define KMHO_PENDING_RETRY	(5 * HZ)
@@ -101,7 +105,8 @@ static void kmho_for_pending(struct kmho_pending *p,
 				break;
 			addr = (vpn << PAGE_SHIFT) - range->offset;
 			if (test_bit(kmho_range_block(range, addr),
-				     range->dirty))
+				     range->dirty) &&
+			    !(ext->what & KMHO_EXTENT_IN))
 				fn(p->rec, ext);
 			cond_resched();
 		}
@@ -155,13 +160,63 @@ static struct kmho_target kmho_part(const struct kmho_range *range,
 }
 
 /*
- * Put in what waits in a block of a range.
+ * Narrow a part to some extents around an address. Not where the address is in a
+ * hole: a fault there may bring a folio that is larger than the hole. And not where
+ * that was done nearby before: the second fault in a block has all of it put in.
+ */
+static void kmho_narrow(const struct kmho_table *extents,
+			struct kmho_target *part, unsigned long addr)
+{
+	u64 vpn = (addr - part->addr + part->base) >> PAGE_SHIFT;
+	u64 start = part->base >> PAGE_SHIFT, end = part->end >> PAGE_SHIFT;
+	struct kmho_pos pos, first;
+	struct kmho_extent_ser *ext;
+	unsigned int i;
+
+	pos = kmho_table_seek(extents, (vpn + 1) << KMHO_EXTENT_NR_BITS);
+	first = pos;
+	ext = kmho_table_before(extents, &first);
+	if (!ext || kmho_extent_end(ext) <= vpn)
+		return;
+
+	for (i = 0; i < KMHO_FAULT_AROUND; i++) {
+		if (ext->what & KMHO_EXTENT_IN)
+			return;
+		vpn = kmho_extent_vpn(ext);
+		ext = kmho_table_before(extents, &first);
+		if (!ext || kmho_extent_vpn(ext) < start)
+			break;
+	}
+	if (i == KMHO_FAULT_AROUND)
+		start = vpn;
+
+	for (i = 0; i < KMHO_FAULT_AROUND; i++, pos.slot++) {
+		ext = kmho_table_at(extents, &pos);
+		if (!ext || kmho_extent_vpn(ext) >= end)
+			break;
+		if (ext->what & KMHO_EXTENT_IN)
+			return;
+		vpn = kmho_extent_end(ext);
+	}
+	if (i == KMHO_FAULT_AROUND)
+		end = vpn;
+
+	part->addr += (start << PAGE_SHIFT) - part->base;
+	part->base = start << PAGE_SHIFT;
+	part->end = end << PAGE_SHIFT;
+	part->made = part->end - part->base;
+}
+
+/*
+ * Put in what waits in a block of a range; where a fault is at @addr, and that is
+ * not 0, what waits around it will do.
  *
  * Returns 0, or a negative errno, and nothing is put in.
  */
-static int kmho_put_in(struct kmho_range *range, unsigned long nr)
+static int kmho_put_in(struct kmho_range *range, unsigned long nr,
+		       unsigned long addr)
 {
-	struct kmho_target part = kmho_part(range, nr);
+	struct kmho_target block = kmho_part(range, nr), part = block;
 	struct kmho_pending *p = range->pending;
 	int err;
 
@@ -170,9 +225,11 @@ static int kmho_put_in(struct kmho_range *range, unsigned long nr)
 	if (p->over || !test_bit(nr, range->dirty))
 		return 0;
 
+	if (addr)
+		kmho_narrow(&p->rec->extents, &part, addr);
 	err = kmho_install_part(p, &part);
 	/* Pairs with kmho_is_in() */
-	if (!err)
+	if (!err && part.made == block.made)
 		clear_bit_unlock(nr, range->dirty);
 	return err;
 }
@@ -219,9 +276,12 @@ static struct kmho_range *kmho_next_pending(struct mm_struct *mm,
 	return NULL;
 }
 
-/* Have all blocks in that reach into the addresses from @start to @end. */
+/*
+ * Have all blocks in that reach into the addresses from @start to @end, or, of the
+ * range that a fault at @addr is in, what is around that.
+ */
 static int kmho_settle_all(struct mm_struct *mm, unsigned long start,
-			   unsigned long end, bool killable)
+			   unsigned long end, unsigned long addr)
 {
 	struct kmho_range *range;
 	unsigned long nr;
@@ -231,11 +291,12 @@ static int kmho_settle_all(struct mm_struct *mm, unsigned long start,
 	       (range = kmho_next_pending(mm, &start, end, &nr))) {
 		struct kmho_pending *p = range->pending;
 
-		err = kmho_put_in(range, nr);
+		err = kmho_put_in(range, nr, addr >= range->start &&
+					     addr < range->end ? addr : 0);
 		kmho_pending_put(p);
 		if (err)
 			return err;
-		if (killable && fatal_signal_pending(current))
+		if (!addr && fatal_signal_pending(current))
 			return -EINTR;
 		cond_resched();
 	}
@@ -245,7 +306,7 @@ static int kmho_settle_all(struct mm_struct *mm, unsigned long start,
 
 int __kmho_settle(struct mm_struct *mm, unsigned long start, unsigned long end)
 {
-	return kmho_settle_all(mm, start, end, true);
+	return kmho_settle_all(mm, start, end, 0);
 }
 
 bool __kmho_pending(struct mm_struct *mm, unsigned long start,
@@ -283,7 +344,8 @@ vm_fault_t kmho_pending_fault(struct vm_area_struct *vma, unsigned long address,
 		vma_end_read(vma);
 		return VM_FAULT_RETRY;
 	}
-	err = kmho_settle_all(mm, block, block + PMD_SIZE, false);
+	err = kmho_settle_all(mm, block, block + PMD_SIZE,
+			      address & PAGE_MASK);
 	if (flags & FAULT_FLAG_VMA_LOCK)
 		mmap_read_unlock(mm);
 
@@ -302,7 +364,7 @@ static int kmho_put_in_for(struct kmho_pending *p, struct kmho_range *range,
 			   unsigned long nr)
 {
 	struct mem_cgroup *old = set_active_memcg(p->memcg);
-	int err = kmho_put_in(range, nr);
+	int err = kmho_put_in(range, nr, 0);
 
 	set_active_memcg(old);
 	return err;
