@@ -290,9 +290,9 @@ static int kmho_settle_all(struct mm_struct *mm, unsigned long start,
 	while (start < end &&
 	       (range = kmho_next_pending(mm, &start, end, &nr))) {
 		struct kmho_pending *p = range->pending;
+		bool here = addr >= range->start && addr < range->end;
 
-		err = kmho_put_in(range, nr, addr >= range->start &&
-					     addr < range->end ? addr : 0);
+		err = kmho_put_in(range, nr, here ? addr : 0);
 		kmho_pending_put(p);
 		if (err)
 			return err;
