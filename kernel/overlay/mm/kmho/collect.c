@@ -1134,15 +1134,45 @@ static u32 kmho_area_flags(struct vm_area_struct *vma)
 	return flags;
 }
 
-/* Put an area behind the last, which is in @last until it is known to end. */
-static int kmho_add_area(struct kmho_table *areas, struct kmho_area_ser *last,
+/**
+ * struct kmho_area_walk - the areas of a record, one after the other
+ * @areas:	where they go; NULL: they are compared with those that the record has
+ * @old:	those, from here on
+ * @differ:	they are not the same
+ * @last:	the last, until it is known to end
+ */
+struct kmho_area_walk {
+	struct kmho_table *areas;
+	struct kmho_pos old;
+	bool differ;
+	struct kmho_area_ser last;
+};
+
+static int kmho_emit_area(struct kmho_record *rec, struct kmho_area_walk *w)
+{
+	const struct kmho_area_ser *old;
+
+	if (w->areas)
+		return kmho_table_append(w->areas, &w->last);
+
+	old = kmho_table_at(&rec->areas, &w->old);
+	if (!old || memcmp(old, &w->last, sizeof(*old)))
+		w->differ = true;
+	w->old.slot++;
+	return 0;
+}
+
+/* Put an area behind the last. */
+static int kmho_add_area(struct kmho_record *rec, struct kmho_area_walk *w,
 			 const struct kmho_area_ser *next)
 {
+	struct kmho_area_ser *last = &w->last;
+
 	if (last->end == next->start && kmho_areas_alike(last, next)) {
 		last->end = next->end;
 		return 0;
 	}
-	if (last->end && kmho_table_append(areas, last))
+	if (last->end && kmho_emit_area(rec, w))
 		return -ENOMEM;
 
 	*last = *next;
@@ -1151,8 +1181,7 @@ static int kmho_add_area(struct kmho_table *areas, struct kmho_area_ser *last,
 
 /* What the record has from @start to @end, and no range covers */
 static int kmho_add_held_areas(struct kmho_record *rec,
-			       struct kmho_table *areas,
-			       struct kmho_area_ser *last, unsigned long start,
+			       struct kmho_area_walk *w, unsigned long start,
 			       unsigned long end)
 {
 	struct kmho_pos pos = kmho_table_seek(&rec->areas, start);
@@ -1166,7 +1195,7 @@ static int kmho_add_held_areas(struct kmho_record *rec,
 		if (area->object)
 			next.index += (next.start - area->start) >> PAGE_SHIFT;
 		next.end = min_t(u64, area->end, end);
-		if (next.start < next.end && kmho_add_area(areas, last, &next))
+		if (next.start < next.end && kmho_add_area(rec, w, &next))
 			return -ENOMEM;
 		if (area->end >= end)
 			break;
@@ -1176,8 +1205,7 @@ static int kmho_add_held_areas(struct kmho_record *rec,
 }
 
 static int kmho_add_range_areas(struct kmho_record *rec,
-				struct kmho_table *areas,
-				struct kmho_area_ser *last,
+				struct kmho_area_walk *w,
 				const struct kmho_range *range)
 {
 	VMA_ITERATOR(vmi, rec->mm, range->start);
@@ -1199,40 +1227,58 @@ static int kmho_add_range_areas(struct kmho_record *rec,
 				next.flags |= KMHO_AREA_MAYWRITE;
 			kmho_claims_area(rec, next.start, &next);
 		}
-		if (kmho_add_area(areas, last, &next))
+		if (kmho_add_area(rec, w, &next))
 			return -ENOMEM;
 	}
 
 	return 0;
 }
 
-/**
- * kmho_collect_areas - write down how the ranges of a record are mapped
- * @rec:	live record; its lock is held, and the mmap lock
- * @areas:	initialised, empty table for the result
- *
- * What it has beside the ranges that it follows is as it was.
- *
- * Return: 0, or -ENOMEM with @areas empty.
- */
-int kmho_collect_areas(struct kmho_record *rec, struct kmho_table *areas)
+static int kmho_walk_areas(struct kmho_record *rec, struct kmho_area_walk *w)
 {
-	struct kmho_area_ser last = { 0 };
 	struct kmho_range *range;
 	unsigned long at = 0;
 
 	list_for_each_entry(range, &rec->ranges, node) {
-		if (kmho_add_held_areas(rec, areas, &last, at,
+		if (kmho_add_held_areas(rec, w, at,
 					range->start + range->offset) ||
-		    kmho_add_range_areas(rec, areas, &last, range))
-			goto err_destroy;
+		    kmho_add_range_areas(rec, w, range))
+			return -ENOMEM;
 		at = range->end + range->offset;
 	}
-	if (!kmho_add_held_areas(rec, areas, &last, at, ULONG_MAX) &&
-	    !kmho_table_append(areas, &last))
-		return 0;
+	if (kmho_add_held_areas(rec, w, at, ULONG_MAX))
+		return -ENOMEM;
 
-err_destroy:
-	kmho_table_destroy(areas);
-	return -ENOMEM;
+	return kmho_emit_area(rec, w);
+}
+
+/**
+ * kmho_update_areas - write down how the ranges of a record are mapped
+ * @rec:	live record; its lock is held, and the mmap lock
+ *
+ * What it has beside the ranges that it follows is as it was. Most often all is,
+ * and then nothing is allocated.
+ *
+ * Return: 0, or -ENOMEM with the areas as they were.
+ */
+int kmho_update_areas(struct kmho_record *rec)
+{
+	struct kmho_area_walk compare = { .areas = NULL };
+	struct kmho_table areas;
+	struct kmho_area_walk write = { .areas = &areas };
+	int err;
+
+	if (rec->areas.nr_entries) {
+		kmho_walk_areas(rec, &compare);
+		if (!compare.differ &&
+		    !kmho_table_at(&rec->areas, &compare.old))
+			return 0;
+	}
+
+	kmho_table_init(&areas, sizeof(struct kmho_area_ser));
+	err = kmho_walk_areas(rec, &write);
+	if (!err)
+		swap(rec->areas, areas);
+	kmho_table_destroy(&areas);
+	return err;
 }

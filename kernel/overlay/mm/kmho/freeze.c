@@ -158,15 +158,11 @@ static int kmho_copy_pinned(struct kmho_record *rec)
 static int kmho_freeze_mm(struct kmho_record *rec)
 {
 	struct kmho_range *range;
-	struct kmho_table areas;
 	int err;
 
-	kmho_table_init(&areas, sizeof(struct kmho_area_ser));
 	if (mmap_write_lock_killable(rec->mm))
 		return -EINTR;
-	err = kmho_sync(rec, false);
-	if (!err)
-		err = kmho_collect_areas(rec, &areas);
+	err = kmho_sync(rec, false) ?: kmho_update_areas(rec);
 	if (err)
 		goto out_unlock;
 
@@ -183,12 +179,10 @@ static int kmho_freeze_mm(struct kmho_record *rec)
 		goto out_unlock;
 	}
 
-	swap(rec->areas, areas);
 	kmho_unfollow(rec);
 	rec->frozen = true;
 out_unlock:
 	mmap_write_unlock(rec->mm);
-	kmho_table_destroy(&areas);
 	return err;
 }
 

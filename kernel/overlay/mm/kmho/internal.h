@@ -372,7 +372,7 @@ int kmho_check_vmas(struct mm_struct *mm, unsigned long start,
 		    unsigned long end);
 int kmho_collect(struct kmho_record *rec);
 int kmho_sync(struct kmho_record *rec, bool must);
-int kmho_collect_areas(struct kmho_record *rec, struct kmho_table *areas);
+int kmho_update_areas(struct kmho_record *rec);
 int kmho_migrate(struct list_head *folios, u64 *nr_migrated);
 
 /* Extents to address space (install.c) */

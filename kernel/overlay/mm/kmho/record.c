@@ -617,12 +617,9 @@ bool __kmho_overlaps(struct mm_struct *mm, unsigned long start,
  */
 static void kmho_record_orphan(struct kmho_record *rec)
 {
-	struct kmho_table areas;
 	int err;
 
-	kmho_table_init(&areas, sizeof(struct kmho_area_ser));
-	while ((err = kmho_sync(rec, true)) ||
-	       (err = kmho_collect_areas(rec, &areas))) {
+	while ((err = kmho_sync(rec, true) ?: kmho_update_areas(rec))) {
 		if (err != -ENOMEM) {
 			pr_err("key %#llx: incomplete at the end of its process: %pe\n",
 			       rec->key, ERR_PTR(err));
@@ -632,10 +629,6 @@ static void kmho_record_orphan(struct kmho_record *rec)
 		mmap_write_unlock(rec->mm);
 		schedule_timeout_uninterruptible(HZ / 50 + 1);
 		mmap_write_lock(rec->mm);
-	}
-	if (!err) {
-		swap(rec->areas, areas);
-		kmho_table_destroy(&areas);
 	}
 }
 
@@ -745,21 +738,14 @@ static int kmho_seal_mm(struct mm_struct *mm)
 		return err;
 
 	list_for_each_entry(rec, &mm->kmho->records, in_mm) {
-		struct kmho_table areas;
-
 		if (rec->frozen)
 			continue;
-		kmho_table_init(&areas, sizeof(struct kmho_area_ser));
-		err = kmho_sync(rec, false);
-		if (!err)
-			err = kmho_collect_areas(rec, &areas);
+		err = kmho_sync(rec, false) ?: kmho_update_areas(rec);
 		if (err) {
 			pr_err("key %#llx cannot be completed: %pe\n",
 			       rec->key, ERR_PTR(err));
 			break;
 		}
-		swap(rec->areas, areas);
-		kmho_table_destroy(&areas);
 	}
 	if (!err)
 		list_for_each_entry(rec, &mm->kmho->records, in_mm)

@@ -173,7 +173,7 @@ static int kmho_do_handover(struct kmho_record *rec,
 		err = kmho_collect(rec) ?: kmho_claims_collect(rec);
 	if (!err) {
 		mmap_read_lock(mm);
-		err = kmho_collect_areas(rec, &rec->areas);
+		err = kmho_update_areas(rec);
 		mmap_read_unlock(mm);
 	}
 	if (err) {
