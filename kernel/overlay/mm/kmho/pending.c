@@ -376,7 +376,7 @@ static void kmho_pending_work(struct work_struct *work)
 	struct kmho_pending *p = container_of(to_delayed_work(work),
 					      struct kmho_pending, work);
 	struct kmho_range *range;
-	unsigned long nr;
+	unsigned long nr, left;
 	int err = 0;
 
 	/* Its end may be the end of the address space's part in it. */
@@ -395,7 +395,9 @@ static void kmho_pending_work(struct work_struct *work)
 		}
 	}
 out_end:
-	if (!READ_ONCE(p->nr_pages)) {
+	scoped_guard(mutex, &p->lock)
+		left = p->nr_pages;
+	if (!left) {
 		mmap_read_lock(p->mm);
 		kmho_pending_end(p);
 		mmap_read_unlock(p->mm);
@@ -493,6 +495,8 @@ int kmho_pend_charge(struct kmho_pending *p, unsigned long nr_pages, gfp_t gfp)
  */
 void kmho_pend_abort(struct kmho_pending *p)
 {
+	/* The record has them still. */
+	kmho_table_destroy(&p->rec->extents);
 	kmho_pending_end(p);
 }
 

@@ -804,7 +804,8 @@ static void shared_after(void)
 
 /* ---- what was taken over and is put in later: each way to have it in, in its own block ---- */
 
-#define WAITING		kt_key(3)
+#define WAITING		kt_key(40)
+#define SOME		kt_key(41)
 
 static char *waiting;
 
@@ -872,6 +873,44 @@ static void waiting_after(void)
 	for (i = 1; i < 4; i++)
 		must(kt_same(base, i * huge_nr + 1, huge_nr - 1, SEED(HUGE)));
 	must(kt_same(base, 4 * huge_nr, 2 * huge_nr, SEED(HUGE)));
+}
+
+/* A large part, which is put in later, and a small one, which is put in at once */
+static int take_some(void)
+{
+	struct kmho_range_takeover r[2] = {
+		{ kt_addr(HUGE), { 3 * huge_nr * kt_page }, kt_addr(HUGE) },
+		{ kt_addr(HUGE) + 4 * huge_nr * kt_page, { 4 * kt_page }, 0 },
+	};
+	struct kmho_op_takeover op = { SOME, 2, r };
+	int ret = kmho(KMHO_TAKEOVER, &op);
+
+	if (!ret)
+		must(kt_same_from(r[1].remap_addr, 0, 4, SEED(HUGE), 4 * huge_nr));
+	return ret;
+}
+
+static void some_before(void)
+{
+	setup();
+	kt_map(kt_addr(HUGE), 6 * huge_nr);
+	kt_fill(kt_addr(HUGE), 0, 6 * huge_nr, SEED(HUGE));
+	must(!kt_handover(SOME, kt_addr(HUGE), 6 * huge_nr));
+}
+
+static void some_after(void)
+{
+	unsigned long base = kt_addr(HUGE), size;
+
+	until_it_works(take_some);
+	size = huge_nr * kt_page;
+	must(kt_same(base, 0, 3 * huge_nr, SEED(HUGE)));
+	/* what was not taken is still there */
+	must(!kt_takeover(SOME, base + 3 * size, huge_nr));
+	must(!kt_takeover(SOME, base + 4 * size + 4 * kt_page, 2 * huge_nr - 4));
+	must(!kt_exists(SOME));
+	must(kt_same(base, 3 * huge_nr, huge_nr, SEED(HUGE)));
+	must(kt_same(base, 4 * huge_nr + 4, 2 * huge_nr - 4, SEED(HUGE)));
 }
 
 /* ---- QUERY, DROP, and what else there is ---- */
@@ -1065,6 +1104,11 @@ static const struct kt_case cases[] = {
 		"what is put in after a kexec when it is touched",
 		.before = waiting_before,
 		.after = waiting_after,
+	},
+	{
+		"TAKEOVER after a kexec of a part of a record, put in at once and later",
+		.before = some_before,
+		.after = some_after,
 	},
 };
 
