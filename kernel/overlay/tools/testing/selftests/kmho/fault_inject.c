@@ -880,7 +880,8 @@ static int take_some(void)
 {
 	struct kmho_range_takeover r[2] = {
 		{ kt_addr(HUGE), { 3 * huge_nr * kt_page }, kt_addr(HUGE) },
-		{ kt_addr(HUGE) + 4 * huge_nr * kt_page, { 4 * kt_page }, 0 },
+		/* where page tables are to be made, after all that is for the other */
+		{ kt_addr(HUGE) + 4 * huge_nr * kt_page, { 4 * kt_page }, kt_addr(TO) },
 	};
 	struct kmho_op_takeover op = { SOME, 2, r };
 	int ret = kmho(KMHO_TAKEOVER, &op);
