@@ -376,6 +376,49 @@ static void is_taken_in_parts(void)
 	must(all_same());
 }
 
+#define CGROUP	"/sys/fs/cgroup/kmho-lazy"
+
+/*
+ * There is room for what is put in later, but not for what is put in at once as well.
+ * Some pages are left in the record, so that it keeps its table.
+ */
+static void fails_half_way(void)
+{
+	unsigned long base = base_of(), to = kt_addr(TO) + (FIRST + 1) * kt_page;
+	struct kmho_range_takeover r[2] = {
+		{ base, { 1000 * kt_page }, base },
+		{ base + 1000 * kt_page, { (NR - 1050) * kt_page }, to },
+	};
+	struct kmho_op_takeover op = { kt_key(kt_index), 2, r };
+	struct kmho_record_info info;
+	pid_t pid;
+
+	kt_need_patience("1000000");
+	if (!kt_write_file("/sys/fs/cgroup/cgroup.subtree_control", "+memory"))
+		kt_skip("there is no memory cgroup, or this is not root");
+	must(!mkdir(CGROUP, 0755) || errno == EEXIST);
+	pid = kt_fork();
+	if (!pid) {
+		must(kt_write_file(CGROUP "/cgroup.procs", "0"));
+		must(kt_write_file(CGROUP "/memory.max", "6M"));
+		must_fail(ENOMEM, kmho(KMHO_TAKEOVER, &op));
+		must(kt_unmapped(base, 1) && kt_unmapped(to, 1));
+		must(!kt_info(kt_key(kt_index), &info));
+		must(info.present == nr_present() * kt_page);
+		must(kt_write_file(CGROUP "/memory.max", "max"));
+
+		/* The record goes on without a part of it. */
+		op.num_ranges = 1;
+		must(!kmho(KMHO_TAKEOVER, &op));
+		must(same(base, 0, 1000));
+		_exit(0);
+	}
+	must(!kt_wait(pid));
+	must(!rmdir(CGROUP));
+	must(!kt_takeover_to(kt_key(kt_index), r[1].base, NR - 1000, &to));
+	must(same(to, 1000, NR - 1000));
+}
+
 static void *touch(void *arg)
 {
 	unsigned long n = (unsigned long)arg, i;
@@ -481,6 +524,7 @@ static const struct kt_case cases[] = {
 	CASE("what nobody has touched is handed over in part", is_handed_over),
 	CASE("other memory is taken over into what nobody has touched", is_taken_over),
 	CASE("parts of a record are taken one by one, and touched later", is_taken_in_parts),
+	CASE("a takeover that fails half-way leaves what was to be put in later", fails_half_way),
 	CASE("what nobody has touched is touched by 32 threads at once", is_touched_by_many),
 	CASE("what nobody touches settles by itself", settles),
 	CASE("what nobody has touched is free when the process has ended", is_freed),
