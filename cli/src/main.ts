@@ -160,7 +160,7 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
       .option('--arch <arch>', 'x86_64 or arm64; otherwise that of this machine')
       .option('--source <path>', 'your own tarball or tree of Linux')
       .option('--only <names>', 'these points, with commas between')
-      .option('--systems <names>', 'of stock and default (nothing carried), stock-luo, kmho-luo, kmho')
+      .option('--systems <names>', 'of stock and default (nothing carried), stock-luo, kmho-luo, kmho; with --gap of floor, kmho, stock-floor, stock-luo, disk')
       .option('--size <size>', 'so much memory, in 4 KiB pages')
       .option('--full', 'larger sizes and counts as well; hours without acceleration')
       .option('--gap', 'instead, how long a client outside gets no answer')

@@ -53,11 +53,12 @@ export function gapJob(way: Way, bytes: number): Job {
 export function gapRows(samples: readonly GapSample[], format: (bytes: number) => string): string[][] {
   const of = (way: string, bytes: number): number[] => samples.filter((sample) => sample.way === way && sample.bytes === bytes).map(({ gapMs }) => gapMs)
   const sizes = [...new Set(samples.map(({ bytes }) => bytes))]
+  const ways = WAYS.filter(({ name }) => samples.some(({ way }) => way === name))
   const body = sizes.flatMap((bytes) =>
-    WAYS.map((way) => {
+    ways.map((way) => {
       const gaps = of(way.name, bytes)
       const floor = median(of(way.flavor === 'stock' ? 'stock-floor' : 'floor', bytes))
-      return [format(bytes), way.title, `${Math.round(median(gaps))} ms`, `${Math.round(Math.min(...gaps))} to ${Math.round(Math.max(...gaps))} ms`, `${(median(gaps) / floor).toFixed(2)}×`]
+      return [format(bytes), way.title, `${Math.round(median(gaps))} ms`, `${Math.round(Math.min(...gaps))} to ${Math.round(Math.max(...gaps))} ms`, Number.isNaN(floor) ? '-' : `${(median(gaps) / floor).toFixed(2)}×`]
     }),
   )
   return [['data', 'how it comes back', 'gap, median', 'runs', 'to the floor'], ...body]

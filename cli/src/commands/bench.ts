@@ -62,10 +62,15 @@ function listRuns(points: readonly Point[], systems: string | undefined): Run[] 
     ...(['stock', 'default'] as const).map((flavor): Run => ({ system: flavor, flavor, peer: 'none' })),
     ...points.flatMap((point) => systemsOf(point).map(({ name, flavor, peer }): Run => ({ point, system: name, flavor, peer }))),
   ]
+  return chooseSystems(runs, ({ system }) => system, systems)
+}
+
+/** Of what can be measured that of the systems which are named, or all. */
+function chooseSystems<T>(all: readonly T[], nameOf: (item: T) => string, systems: string | undefined): T[] {
   const names = systems?.split(',')
-  const unknown = names?.find((name) => !runs.some(({ system }) => system === name))
-  if (unknown !== undefined) throw new UsageError({ expected: `--systems to name some of ${[...new Set(runs.map(({ system }) => system))].join(', ')}`, found: unknown })
-  return runs.filter(({ system }) => names?.includes(system) ?? true)
+  const unknown = names?.find((name) => !all.some((item) => nameOf(item) === name))
+  if (unknown !== undefined) throw new UsageError({ expected: `--systems to name some of ${[...new Set(all.map(nameOf))].join(', ')}`, found: unknown })
+  return all.filter((item) => names?.includes(nameOf(item)) ?? true)
 }
 
 function programCommand(arch: Arch, root: string, program: string, headers: string, output: string): Command {
@@ -146,7 +151,7 @@ export async function bench(options: BenchOptions, context: Context): Promise<Ex
   if (options.by !== 'instructions' && options.by !== 'time') throw new UsageError({ expected: '--by to be instructions or time', found: options.by })
   const size = options.size === undefined ? undefined : parseSize(options.size, '--size')
   const points = choosePoints({ ...options, size })
-  const flavors = new Set(options.gap ? WAYS.map(({ flavor }) => flavor) : listRuns(points, options.systems).map(({ flavor }) => flavor))
+  const flavors = new Set(options.gap ? gapRuns(options, size).map(({ way }) => way.flavor) : listRuns(points, options.systems).map(({ flavor }) => flavor))
   const plans = { default: await planSetup({ ...options, flavor: 'default', addon: false }, context), stock: await planSetup({ ...options, flavor: 'stock', addon: false }, context) }
   const { arch } = plans.default
   // What is measured only on the one kernel does not need the other.
@@ -227,7 +232,8 @@ async function measureCarry(bench: Bench, points: readonly Point[]): Promise<Exi
 
 function gapRuns(options: BenchOptions, size: number | undefined): { way: (typeof WAYS)[number]; bytes: number; label: string }[] {
   const sizes = size === undefined ? (options.full ? [...GAP_SIZES, ...FULL_GAP_SIZES] : GAP_SIZES) : [size]
-  return sizes.flatMap((bytes) => WAYS.map((way) => ({ way, bytes, label: `gap ${bytes / 2 ** 20}M ${way.name}` })))
+  const ways = chooseSystems(WAYS, ({ name }) => name, options.systems)
+  return sizes.flatMap((bytes) => ways.map((way) => ({ way, bytes, label: `gap ${bytes / 2 ** 20}M ${way.name}` })))
 }
 
 /** How long a client gets no answer; always by the host's clock. */
