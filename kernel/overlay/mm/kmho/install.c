@@ -966,7 +966,7 @@ static int kmho_deposit(struct kmho_installer *in)
 	pgtable_t table;
 
 	if (in->nr_deposit == in->max_deposit) {
-		unsigned long max = in->max_deposit + PTRS_PER_PTE;
+		unsigned long max = max(2 * in->max_deposit, 4UL);
 		pgtable_t *deposit;
 
 		deposit = kvrealloc(in->deposit,
