@@ -843,12 +843,17 @@ static int hand_over_waiting(void)
 	return kt_handover(WAITING, (unsigned long)waiting, 8);
 }
 
-static void waiting_before(void)
+static void give_blocks(unsigned long key)
 {
 	setup();
 	kt_map(kt_addr(HUGE), 6 * huge_nr);
 	kt_fill(kt_addr(HUGE), 0, 6 * huge_nr, SEED(HUGE));
-	must(!kt_handover(WAITING, kt_addr(HUGE), 6 * huge_nr));
+	must(!kt_handover(key, kt_addr(HUGE), 6 * huge_nr));
+}
+
+static void waiting_before(void)
+{
+	give_blocks(WAITING);
 }
 
 static void waiting_after(void)
@@ -893,10 +898,7 @@ static int take_some(void)
 
 static void some_before(void)
 {
-	setup();
-	kt_map(kt_addr(HUGE), 6 * huge_nr);
-	kt_fill(kt_addr(HUGE), 0, 6 * huge_nr, SEED(HUGE));
-	must(!kt_handover(SOME, kt_addr(HUGE), 6 * huge_nr));
+	give_blocks(SOME);
 }
 
 static void some_after(void)
