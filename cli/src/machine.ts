@@ -175,14 +175,19 @@ export interface GuestOutcome {
 
 let counter = 0
 
+/** Memory that the kernel describes in struct pages of less than so many MiB fits into the areas that a guest has by default. */
+const DESCRIBED_MIB = 64
+
 /**
- * KASAN's shadow is an eighth of the memory, and a kernel that was booted by a kexec has nothing but KHO's
- * scratch areas to take it from. It panics where it cannot, before there is a console to say so.
+ * A kernel that was booted by a kexec has nothing but KHO's scratch areas to take memory from until its page
+ * allocator is up: a 64th for its struct pages, and an eighth for KASAN's shadow. It panics where it cannot, before
+ * there is a console to say so.
  */
-function memoryOf({ setup, memoryMiB }: GuestRun): Pick<VmOptions, 'memoryMiB' | 'khoScratch'> {
-  if (setup.kernel.flavor !== 'debug') return { memoryMiB }
-  const all = Math.ceil(memoryMiB * 1.5)
-  return { memoryMiB: all, khoScratch: `32M,${128 + Math.ceil(all / 8)}M,64M` }
+export function guestMemory(flavor: string, memoryMiB: number): Pick<VmOptions, 'memoryMiB' | 'khoScratch'> {
+  const debug = flavor === 'debug'
+  const all = debug ? Math.ceil(memoryMiB * 1.5) : memoryMiB
+  const early = Math.ceil(all / 64) + (debug ? Math.ceil(all / 8) : 0)
+  return { memoryMiB: all, ...(early <= DESCRIBED_MIB ? {} : { khoScratch: `32M,${128 + early}M,64M` }) }
 }
 
 /** Options of one boot, without starting it. */
@@ -194,7 +199,7 @@ export function vmOptions(run: GuestRun, dir: string): VmOptions {
     initrd: setup.initrd,
     rootfs: setup.rootfs,
     share: join(dir, 'share'),
-    ...memoryOf(run),
+    ...guestMemory(setup.kernel.flavor, run.memoryMiB),
     accel: setup.accel,
     logDir: dir,
     name: run.name,
