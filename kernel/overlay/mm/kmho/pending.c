@@ -5,10 +5,10 @@
  * A takeover that put every page in would take as long as there is memory, and
  * who takes over would wait for the last page before it can use the first. So
  * what came with a kexec is only promised to the address space: the extents leave
- * the record and wait here. A fault puts in the block, of PMD_SIZE, that it is in, or
- * some extents around it where the block is in many pieces;
- * work that runs beside it puts in what nobody touches; and whoever is about to
- * look at page tables, or to change them, has that done first (kmho_settle()).
+ * the record and wait here. A fault puts in the block, of PMD_SIZE, that it is in,
+ * or some extents around it where the block is in many pieces; work that runs
+ * beside it puts in what nobody touches; and whoever is about to look at page
+ * tables, or to change them, has that done first (kmho_settle()).
  *
  * What waits counts as the address space's own: it is in its RSS, and charged to
  * its memory cgroup, so that a takeover for which there is no room fails, and
