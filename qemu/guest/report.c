@@ -19,7 +19,7 @@
 #define PORT_NAME "org.kmho.events"
 #define GO_LINE "{\"kmho\":\"go\"}"
 /* The driver learns of its ports from QEMU after it was probed. */
-#define PORT_APPEARS_MS 5000
+#define PORT_APPEARS_MS 30000
 /* A host that has not connected by then is not there (somebody runs QEMU by hand). */
 #define HOST_CONNECTS_MS 10000
 
