@@ -796,8 +796,8 @@ int kmho_seal(void)
 	}
 
 	/*
-	 * After the address spaces: who waits to change an object, or to have
-	 * memory put in, may hold an mmap lock.
+	 * After the address spaces: who waits to change an object may hold an
+	 * mmap lock, and completing a record may put in what waits beside it.
 	 */
 	kmho_pending_seal();
 	err = kmho_objects_seal();
