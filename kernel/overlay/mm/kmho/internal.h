@@ -335,7 +335,10 @@ static inline void kmho_unkeep_extent(const struct kmho_record *rec,
 /* Held for reading by every operation, for writing from seal to kexec */
 extern struct rw_semaphore kmho_sem;
 
-/* KHO is on, and what the last kernel left has been taken in */
+/* KHO is on */
+extern bool kmho_enabled;
+
+/* What the last kernel left has been taken in */
 extern bool kmho_ready;
 
 struct kmho_record *kmho_record_alloc(kuid_t uid, u64 key);
@@ -544,6 +547,7 @@ void kmho_objects_settle(void);
 int kmho_freeze(struct kmho_record *rec);
 
 /* What crosses the kexec (serial.c) */
+int kmho_wait_ready(void);
 int kmho_serialize(void);
 void kmho_unserialize(void);
 int kmho_list_table(const struct kmho_table *table, u32 flags);

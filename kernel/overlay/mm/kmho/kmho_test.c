@@ -1045,9 +1045,7 @@ static struct kunit_suite kmho_extent_suite = {
 	.test_cases = kmho_extent_cases,
 };
 
-kunit_test_suites(&kmho_table_suite, &kmho_extent_suite);
-
-static const struct kmho_record_ser good_record __initconst = {
+static const struct kmho_record_ser good_record = {
 	.key = 0x5eed,
 	.uid = 1000,
 	.nr_areas = 1,
@@ -1058,7 +1056,7 @@ static const struct kmho_record_ser good_record __initconst = {
 	.nr_migrated = 1,
 };
 
-static void __init serial_record_crc_finds_each_bit(struct kunit *test)
+static void serial_record_crc_finds_each_bit(struct kunit *test)
 {
 	struct kmho_record_ser ser = good_record;
 	unsigned long bit, missed = 0;
@@ -1075,7 +1073,7 @@ static void __init serial_record_crc_finds_each_bit(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, ser.crc, kmho_record_crc(ser));
 }
 
-static struct kmho_root_ser __init good_root(void)
+static struct kmho_root_ser good_root(void)
 {
 	struct kmho_root_ser root = {
 		.compatible = KMHO_COMPATIBLE,
@@ -1090,7 +1088,7 @@ static struct kmho_root_ser __init good_root(void)
 	return root;
 }
 
-static void __init serial_root_crc_finds_each_bit(struct kunit *test)
+static void serial_root_crc_finds_each_bit(struct kunit *test)
 {
 	struct kmho_root_ser root = good_root();
 	unsigned long bit, missed = 0;
@@ -1106,7 +1104,7 @@ static void __init serial_root_crc_finds_each_bit(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kmho_root_check(&root, sizeof(root)), 0);
 }
 
-static void __init serial_root_of_another_kernel(struct kunit *test)
+static void serial_root_of_another_kernel(struct kunit *test)
 {
 	struct kmho_root_ser root = good_root();
 	const size_t size = sizeof(root);
@@ -1140,7 +1138,7 @@ static void __init serial_root_of_another_kernel(struct kunit *test)
 }
 
 /* Another format has more behind the head, or less; its checksum counts that. */
-static void __init serial_root_of_another_size(struct kunit *test)
+static void serial_root_of_another_size(struct kunit *test)
 {
 	const size_t sizes[] = { KMHO_ROOT_HEAD, KMHO_ROOT_HEAD + 8, PAGE_SIZE };
 	struct kmho_root_ser *root = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
@@ -1158,7 +1156,7 @@ static void __init serial_root_of_another_size(struct kunit *test)
 	}
 }
 
-static int __init check_areas(struct kunit *test,
+static int check_areas(struct kunit *test,
 			      const struct kmho_area_ser *areas,
 			      unsigned int nr)
 {
@@ -1178,7 +1176,7 @@ static int __init check_areas(struct kunit *test,
 		.flags = KMHO_AREA_READ | KMHO_AREA_WRITE,		\
 	})
 
-static void __init serial_areas_that_are_sound(struct kunit *test)
+static void serial_areas_that_are_sound(struct kunit *test)
 {
 	struct kmho_area_ser areas[] = {
 		AREA(0, 1), AREA(1, 2), AREA(10, 1000), AREA(1000, 1001),
@@ -1194,7 +1192,7 @@ static void __init serial_areas_that_are_sound(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, check_areas(test, &last, 1), 0);
 }
 
-static void __init serial_areas_that_cannot_be(struct kunit *test)
+static void serial_areas_that_cannot_be(struct kunit *test)
 {
 	struct kmho_area_ser two[] = { AREA(10, 20), AREA(20, 30) };
 	struct kmho_area_ser one;
@@ -1242,7 +1240,7 @@ static void __init serial_areas_that_cannot_be(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, check_areas(test, two, 2), -EINVAL);
 }
 
-static void __init serial_areas_of_objects(struct kunit *test)
+static void serial_areas_of_objects(struct kunit *test)
 {
 	struct kmho_area_ser area = AREA(5, 15);
 
@@ -1258,7 +1256,7 @@ static void __init serial_areas_of_objects(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, check_areas(test, &area, 1), -EINVAL);
 }
 
-static struct kmho_object_ser __init good_object(void)
+static struct kmho_object_ser good_object(void)
 {
 	return (struct kmho_object_ser) {
 		.id = 7,
@@ -1275,7 +1273,7 @@ static struct kmho_object_ser __init good_object(void)
 	};
 }
 
-static void __init serial_object_crc_finds_each_bit(struct kunit *test)
+static void serial_object_crc_finds_each_bit(struct kunit *test)
 {
 	struct kmho_object_ser ser = good_object();
 	unsigned long bit, missed = 0;
@@ -1298,7 +1296,7 @@ static void __init serial_object_crc_finds_each_bit(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, kmho_object_is_sane(&ser));		\
 } while (0)
 
-static void __init serial_objects_that_cannot_be(struct kunit *test)
+static void serial_objects_that_cannot_be(struct kunit *test)
 {
 	struct kmho_object_ser good = good_object();
 
@@ -1321,7 +1319,7 @@ static void __init serial_objects_that_cannot_be(struct kunit *test)
 }
 
 /* A page frame number that exists, as do the PTRS_PER_PTE from it on */
-static u64 __init some_pfn(struct kunit *test)
+static u64 some_pfn(struct kunit *test)
 {
 	void *page = kunit_kmalloc(test, PAGE_SIZE, GFP_KERNEL);
 	u64 pfn;
@@ -1333,7 +1331,7 @@ static u64 __init some_pfn(struct kunit *test)
 	return pfn;
 }
 
-static bool __init is_sane(u64 vpn, u64 pfn, unsigned long nr,
+static bool is_sane(u64 vpn, u64 pfn, unsigned long nr,
 			   unsigned int order)
 {
 	struct kmho_extent_ser ext = kmho_extent_make(vpn, pfn, nr, order, 0);
@@ -1341,7 +1339,7 @@ static bool __init is_sane(u64 vpn, u64 pfn, unsigned long nr,
 	return kmho_extent_is_sane(&ext);
 }
 
-static void __init serial_extents_that_are_sane(struct kunit *test)
+static void serial_extents_that_are_sane(struct kunit *test)
 {
 	unsigned int top = ilog2(PTRS_PER_PTE);
 	u64 pfn = some_pfn(test);
@@ -1358,7 +1356,7 @@ static void __init serial_extents_that_are_sane(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, is_sane(3, pfn + 16, 48, 4));
 }
 
-static void __init serial_extents_that_are_not(struct kunit *test)
+static void serial_extents_that_are_not(struct kunit *test)
 {
 	unsigned int top = ilog2(PTRS_PER_PTE);
 	u64 pfn = some_pfn(test);
@@ -1385,7 +1383,7 @@ static void __init serial_extents_that_are_not(struct kunit *test)
 }
 
 /* Check extents against areas, one array each. */
-static int __init check_extents(struct kunit *test,
+static int check_extents(struct kunit *test,
 				const struct kmho_area_ser *areas,
 				unsigned int nr_areas,
 				const struct kmho_extent_ser *exts,
@@ -1408,7 +1406,7 @@ static int __init check_extents(struct kunit *test,
 	return kmho_check_extents(table, area_table, nr_pages);
 }
 
-static void __init serial_extents_in_areas(struct kunit *test)
+static void serial_extents_in_areas(struct kunit *test)
 {
 	const struct kmho_area_ser areas[] = {
 		AREA(10, 20), AREA(20, 30), AREA(40, 50), AREA(100, 101),
@@ -1439,7 +1437,7 @@ static void __init serial_extents_in_areas(struct kunit *test)
 			-EINVAL);
 }
 
-static void __init serial_extents_outside_areas(struct kunit *test)
+static void serial_extents_outside_areas(struct kunit *test)
 {
 	const struct kmho_area_ser areas[] = {
 		AREA(10, 20), AREA(20, 30), AREA(40, 50),
@@ -1479,7 +1477,7 @@ static void __init serial_extents_outside_areas(struct kunit *test)
 }
 
 /* An area of huge pages of an order */
-static struct kmho_area_ser __init huge_area(u64 start, u64 end, u32 order)
+static struct kmho_area_ser huge_area(u64 start, u64 end, u32 order)
 {
 	struct kmho_area_ser area = AREA(start, end);
 
@@ -1488,7 +1486,7 @@ static struct kmho_area_ser __init huge_area(u64 start, u64 end, u32 order)
 	return area;
 }
 
-static void __init serial_areas_of_huge_pages(struct kunit *test)
+static void serial_areas_of_huge_pages(struct kunit *test)
 {
 	struct kmho_area_ser area;
 
@@ -1514,7 +1512,7 @@ static void __init serial_areas_of_huge_pages(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, check_areas(test, &area, 1), -EINVAL);
 }
 
-static void __init serial_extents_of_huge_pages(struct kunit *test)
+static void serial_extents_of_huge_pages(struct kunit *test)
 {
 	const unsigned int nr = PTRS_PER_PTE, top = ilog2(PTRS_PER_PTE);
 	const struct kmho_area_ser area = huge_area(0, 4 * nr, top);
@@ -1559,7 +1557,7 @@ static void __init serial_extents_of_huge_pages(struct kunit *test)
 	}
 }
 
-static void __init serial_extents_out_of_order(struct kunit *test)
+static void serial_extents_out_of_order(struct kunit *test)
 {
 	const struct kmho_area_ser area = AREA(0, 400);
 	u64 pfn = some_pfn(test);
@@ -1586,7 +1584,7 @@ static void __init serial_extents_out_of_order(struct kunit *test)
 }
 
 /* How the last kernel held a page means nothing here, and is forgotten. */
-static void __init serial_extents_lose_local_flags(struct kunit *test)
+static void serial_extents_lose_local_flags(struct kunit *test)
 {
 	struct kmho_table *areas = table_new(test,
 					     sizeof(struct kmho_area_ser));
@@ -1621,7 +1619,7 @@ static void __init serial_extents_lose_local_flags(struct kunit *test)
 }
 
 /* What is shared has its pages in an object, and not in the record as well. */
-static void __init serial_extents_in_shared_areas(struct kunit *test)
+static void serial_extents_in_shared_areas(struct kunit *test)
 {
 	struct kmho_area_ser areas[] = {
 		AREA(10, 20), AREA(20, 30), AREA(30, 40),
@@ -1644,7 +1642,7 @@ static void __init serial_extents_in_shared_areas(struct kunit *test)
 }
 
 /* Check the extents of an object. */
-static int __init check_object(struct kunit *test,
+static int check_object(struct kunit *test,
 			       const struct kmho_extent_ser *exts,
 			       unsigned int nr, u64 nr_pages)
 {
@@ -1657,7 +1655,7 @@ static int __init check_object(struct kunit *test,
 	return kmho_check_object_extents(table, nr_pages);
 }
 
-static void __init serial_extents_of_objects(struct kunit *test)
+static void serial_extents_of_objects(struct kunit *test)
 {
 	u64 pfn = some_pfn(test);
 	struct kmho_extent_ser two[2] = {
@@ -1716,8 +1714,7 @@ static struct kunit_suite kmho_serial_suite = {
 	.test_cases = kmho_serial_cases,
 };
 
-/* The checks are there at boot only. */
-kunit_test_init_section_suites(&kmho_serial_suite);
+kunit_test_suites(&kmho_table_suite, &kmho_extent_suite, &kmho_serial_suite);
 
 MODULE_DESCRIPTION("KUnit tests of kmho");
 MODULE_LICENSE("GPL");

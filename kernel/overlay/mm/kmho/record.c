@@ -774,10 +774,10 @@ int kmho_seal(void)
 	struct kmho_record *rec = NULL;
 	int err;
 
-	if (!kmho_ready)
+	if (!kmho_enabled)
 		return 0;
 
-	err = down_write_killable(&kmho_sem);
+	err = kmho_wait_ready() ?: down_write_killable(&kmho_sem);
 	if (err)
 		return err;
 
@@ -823,7 +823,7 @@ void kmho_unseal(void)
 {
 	struct kmho_record *rec = NULL;
 
-	if (!kmho_ready)
+	if (!kmho_enabled)
 		return;
 
 	kmho_unserialize();

@@ -14,6 +14,7 @@
 #include <linux/kexec_handover.h>
 #include <linux/mm.h>
 #include <linux/rwsem.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 
 #include "internal.h"
@@ -23,6 +24,9 @@ static struct kmho_root_ser *kmho_root;
 static struct kmho_table kmho_records;
 static struct kmho_table kmho_objects;
 static struct kmho_table kmho_lists;
+
+bool kmho_ready __read_mostly;
+static DECLARE_WAIT_QUEUE_HEAD(kmho_unready);
 
 /* The version to claim; another than our own has the next kernel refuse it. */
 static u32 kmho_version = KMHO_ABI_VERSION;
@@ -178,7 +182,7 @@ void kmho_unserialize(void)
 }
 
 /* Does an area say what its kind of memory has to? */
-static bool __init kmho_area_is_sane(const struct kmho_area_ser *area)
+static bool kmho_area_is_sane(const struct kmho_area_ser *area)
 {
 	u64 nr = (area->end - area->start) >> PAGE_SHIFT;
 	unsigned int order = kmho_area_order(area);
@@ -206,7 +210,7 @@ static bool __init kmho_area_is_sane(const struct kmho_area_ser *area)
 	       IS_ALIGNED(area->start | area->end, PAGE_SIZE << order);
 }
 
-VISIBLE_IF_KUNIT int __init kmho_check_areas(const struct kmho_table *areas)
+VISIBLE_IF_KUNIT int kmho_check_areas(const struct kmho_table *areas)
 {
 	const struct kmho_area_ser *area;
 	struct kmho_pos pos;
@@ -229,7 +233,7 @@ VISIBLE_IF_KUNIT int __init kmho_check_areas(const struct kmho_table *areas)
  *
  * Return: true if it is aligned, within a block and of memory that exists.
  */
-bool __init kmho_extent_is_sane(const struct kmho_extent_ser *ext)
+bool kmho_extent_is_sane(const struct kmho_extent_ser *ext)
 {
 	unsigned int order = kmho_extent_order(ext);
 	unsigned long nr = kmho_extent_nr(ext);
@@ -253,8 +257,8 @@ bool __init kmho_extent_is_sane(const struct kmho_extent_ser *ext)
 }
 
 /* An area that has a part of an extent: are they of the same kind? */
-static bool __init kmho_extent_suits(const struct kmho_extent_ser *ext,
-				     const struct kmho_area_ser *area)
+static bool kmho_extent_suits(const struct kmho_extent_ser *ext,
+			      const struct kmho_area_ser *area)
 {
 	if (kmho_extent_is_hugetlb(ext))
 		return kmho_area_order(area) == kmho_extent_order(ext);
@@ -263,9 +267,9 @@ static bool __init kmho_extent_suits(const struct kmho_extent_ser *ext,
 }
 
 /* Both tables are sorted, so one walk over both will do. */
-VISIBLE_IF_KUNIT int __init kmho_check_extents(struct kmho_table *extents,
-					       const struct kmho_table *areas,
-					       u64 nr_pages)
+VISIBLE_IF_KUNIT int kmho_check_extents(struct kmho_table *extents,
+					const struct kmho_table *areas,
+					u64 nr_pages)
 {
 	const struct kmho_area_ser *area;
 	struct kmho_pos in_areas = { 0 };
@@ -277,6 +281,8 @@ VISIBLE_IF_KUNIT int __init kmho_check_extents(struct kmho_table *extents,
 		u64 start = kmho_extent_vpn(ext) << PAGE_SHIFT;
 		u64 end = kmho_extent_end(ext) << PAGE_SHIFT;
 
+		if (!pos.slot)
+			cond_resched();
 		if (ext->what & KMHO_EXTENT_LOCAL) {
 			ext->what &= ~KMHO_EXTENT_LOCAL;
 			kmho_table_touch(extents, pos);
@@ -335,7 +341,7 @@ err_unpreserve:
 	return err;
 }
 
-static int __init kmho_record_read(const struct kmho_record_ser *ser)
+static int kmho_record_read(const struct kmho_record_ser *ser)
 {
 	struct kmho_record *rec;
 	kuid_t uid;
@@ -382,8 +388,8 @@ static int __init kmho_record_read(const struct kmho_record_ser *ser)
  * Is it sound, and ours to read? -EPROTO stands for a format that we can free and
  * do no more with.
  */
-VISIBLE_IF_KUNIT int __init kmho_root_check(const struct kmho_root_ser *root,
-					    size_t size)
+VISIBLE_IF_KUNIT int kmho_root_check(const struct kmho_root_ser *root,
+				     size_t size)
 {
 	bool foreign;
 
@@ -413,8 +419,7 @@ VISIBLE_IF_KUNIT int __init kmho_root_check(const struct kmho_root_ser *root,
 }
 
 /* Free a table of a format that is not ours, and what its extents hold. */
-static int __init kmho_free_table(const struct kmho_list_ser *ser,
-				  unsigned long *nr)
+static int kmho_free_table(const struct kmho_list_ser *ser, unsigned long *nr)
 {
 	struct kmho_extent_ser *ext;
 	struct kmho_table table;
@@ -449,7 +454,7 @@ static int __init kmho_free_table(const struct kmho_list_ser *ser,
 }
 
 /* Free all that a kernel with another format has left. */
-static void __init kmho_free_foreign(const struct kmho_root_ser *root)
+static void kmho_free_foreign(const struct kmho_root_ser *root)
 {
 	struct kmho_list_ser *ser;
 	struct kmho_table lists;
@@ -505,7 +510,7 @@ static void kmho_keep_work(struct work_struct *work)
 }
 
 /* Take in what the last kernel left, as far as it is sound. */
-static void __init kmho_read(void)
+static void kmho_read(void)
 {
 	struct kmho_table lists, objects, records;
 	struct kmho_record_ser *ser;
@@ -565,6 +570,30 @@ static void __init kmho_read(void)
 	kmho_table_destroy(&records);
 }
 
+/*
+ * Boot does not wait for all extents to be looked at: whoever wants to know of a
+ * record does.
+ */
+static void kmho_read_work(struct work_struct *work)
+{
+	kmho_read();
+	/* Pairs with the load in kmho_wait_ready() */
+	smp_store_release(&kmho_ready, true);
+	wake_up_all(&kmho_unready);
+}
+static DECLARE_WORK(kmho_reading, kmho_read_work);
+
+/**
+ * kmho_wait_ready - wait until what the last kernel left has been taken in
+ *
+ * Return: 0, or -ERESTARTSYS if the task is killed.
+ */
+int kmho_wait_ready(void)
+{
+	/* Pairs with the store in kmho_read_work() */
+	return wait_event_killable(kmho_unready, smp_load_acquire(&kmho_ready));
+}
+
 #ifdef CONFIG_KMHO_DEBUG
 static int kmho_flip_set(void *data, u64 key)
 {
@@ -621,9 +650,9 @@ static int __init kmho_init(void)
 	if (err)
 		goto err_free;
 
-	kmho_read();
+	queue_work(kmho_wq, &kmho_reading);
 	kmho_debugfs_init();
-	WRITE_ONCE(kmho_ready, true);
+	kmho_enabled = true;
 	return 0;
 
 err_free:

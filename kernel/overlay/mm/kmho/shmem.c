@@ -1059,7 +1059,7 @@ static void kmho_claim_drop(struct kmho_claim *claim)
 	interval_tree_remove(&claim->node, &obj->claims);
 	xa_unlock_irq(obj->pages);
 	kmho_charge(claim->user, -(long)claim->nr_pages, false);
-	/* At boot there may be records to come that have a part of it. */
+	/* Before that there may be records to come that have a part of it. */
 	if (kmho_ready)
 		kmho_object_trim_span(obj, first, last);
 	mutex_unlock(&obj->lock);
@@ -2118,8 +2118,7 @@ int kmho_objects_write(struct kmho_table *table)
 	return 0;
 }
 
-VISIBLE_IF_KUNIT bool __init
-kmho_object_is_sane(const struct kmho_object_ser *ser)
+VISIBLE_IF_KUNIT bool kmho_object_is_sane(const struct kmho_object_ser *ser)
 {
 	return ser->id && ser->id <= S64_MAX &&
 	       ser->size <= MAX_LFS_FILESIZE &&
@@ -2130,14 +2129,16 @@ kmho_object_is_sane(const struct kmho_object_ser *ser)
 	       ser->name[0] && !ser->name[KMHO_OBJECT_NAME_MAX - 1];
 }
 
-VISIBLE_IF_KUNIT int __init
-kmho_check_object_extents(struct kmho_table *extents, u64 nr_pages)
+VISIBLE_IF_KUNIT int kmho_check_object_extents(struct kmho_table *extents,
+					       u64 nr_pages)
 {
 	struct kmho_extent_ser *ext;
 	struct kmho_pos pos;
 	u64 at = 0, nr = 0;
 
 	for_each_kmho_entry(extents, pos, ext) {
+		if (!pos.slot)
+			cond_resched();
 		if (ext->what & KMHO_EXTENT_LOCAL) {
 			ext->what &= ~KMHO_EXTENT_LOCAL;
 			kmho_table_touch(extents, pos);
@@ -2156,7 +2157,7 @@ kmho_check_object_extents(struct kmho_table *extents, u64 nr_pages)
 	return nr == nr_pages ? 0 : -EINVAL;
 }
 
-static int __init kmho_object_read(const struct kmho_object_ser *ser)
+static int kmho_object_read(const struct kmho_object_ser *ser)
 {
 	struct kmho_object *obj;
 	int err;
@@ -2194,7 +2195,7 @@ static int __init kmho_object_read(const struct kmho_object_ser *ser)
  *
  * Objects have a reference afterwards that kmho_objects_settle() gives back.
  */
-void __init kmho_objects_read(const struct kmho_table *table)
+void kmho_objects_read(const struct kmho_table *table)
 {
 	const struct kmho_object_ser *ser;
 	struct kmho_pos pos;
@@ -2212,7 +2213,7 @@ void __init kmho_objects_read(const struct kmho_table *table)
 /**
  * kmho_objects_settle - all records are there: free what none of them claims
  */
-void __init kmho_objects_settle(void)
+void kmho_objects_settle(void)
 {
 	struct kmho_object *obj;
 	unsigned long id;
@@ -2227,7 +2228,7 @@ void __init kmho_objects_settle(void)
 	}
 }
 
-static struct kmho_object *__init kmho_object_find(u64 id)
+static struct kmho_object *kmho_object_find(u64 id)
 {
 	struct kmho_object *obj;
 
@@ -2245,7 +2246,7 @@ static struct kmho_object *__init kmho_object_find(u64 id)
  * Return: 0; -ENOENT if it names an object that is not there; -ENOMEM. On
  * failure the record has no claims.
  */
-int __init kmho_claims_read(struct kmho_record *rec)
+int kmho_claims_read(struct kmho_record *rec)
 {
 	const struct kmho_area_ser *area;
 	struct kmho_pos pos;

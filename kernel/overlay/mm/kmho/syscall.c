@@ -27,7 +27,7 @@
 
 #include "internal.h"
 
-bool kmho_ready __read_mostly;
+bool kmho_enabled __read_mostly;
 
 static u64 kmho_features(void);
 
@@ -38,7 +38,7 @@ static u64 kmho_features(void);
  */
 static int kmho_enter(void)
 {
-	return down_read_killable(&kmho_sem);
+	return kmho_wait_ready() ?: down_read_killable(&kmho_sem);
 }
 
 static void kmho_leave(void)
@@ -741,7 +741,7 @@ SYSCALL_DEFINE2(kmho, unsigned int, opcode, void __user *, op)
 	opcode = array_index_nospec(opcode, ARRAY_SIZE(kmho_ops));
 	if (!kmho_ops[opcode])
 		return -EINVAL;
-	if (!kmho_ready)
+	if (!kmho_enabled)
 		return -EOPNOTSUPP;
 
 	return kmho_ops[opcode](op);
