@@ -686,6 +686,22 @@ static bool kmho_fits(struct kmho_installer *in, unsigned long addr,
 	return !pmd || pmd_none(pmdp_get_lockless(pmd));
 }
 
+/* Get an extent that is one folio, and nothing else, back from KHO as it was. */
+static int kmho_restore_folio(struct kmho_extent_ser *ext)
+{
+	struct folio *folio = kho_restore_folio(PFN_PHYS(kmho_extent_pfn(ext)));
+
+	if (!folio)
+		return -EIO;
+	/* KHO was told of these pages at once, so that it has one key for them. */
+	if (WARN_ON_ONCE(folio_order(folio) != kmho_extent_order(ext)))
+		return -EIO;
+
+	page_rmappable_folio(&folio->page);
+	ext->what |= KMHO_EXTENT_FORMED;
+	return 0;
+}
+
 /**
  * kmho_extent_form - get the folios of an extent back
  * @ext:	extent that is not pinned; has a reference a folio afterwards
@@ -701,6 +717,9 @@ int kmho_extent_form(struct kmho_extent_ser *ext)
 
 	if (ext->what & KMHO_EXTENT_FORMED)
 		return 0;
+	if (order && nr == kmho_extent_nr(ext) && !kmho_extent_is_hugetlb(ext) &&
+	    !(ext->what & KMHO_EXTENT_LOCAL))
+		return kmho_restore_folio(ext);
 	err = kmho_extent_restore(ext);
 	if (err)
 		return err;
@@ -753,10 +772,6 @@ static int kmho_ready_extent(struct kmho_installer *in,
 			goto copy;
 		return 0;
 	}
-
-	err = kmho_extent_restore(ext);
-	if (err)
-		return err;
 
 	if (!fits)
 		kmho_extent_set_order(ext, 0);
