@@ -141,6 +141,17 @@ export function selftestScenarios(tests: readonly Selftest[], dir: string, scale
       judge: (result) => judgeTap(steps, result, Object.fromEntries(['before', ...later].map((name, i) => [i + 1, name === 'each' ? `kexec ${i}` : name]))),
     })
   }
+  const talk = kexec.find(({ name }) => name === 'talk_kexec')
+  if (talk) {
+    const steps = [selftestStep(talk, 1, ['before'], scale), selftestStep(talk, 3, ['after'], scale)]
+    const [before, after] = steps.map(({ step }) => step) as [Step, Step]
+    scenarios.push({
+      name: 'early_kexec',
+      title: 'a kexec, and a takeover, before the records are taken in',
+      run: { ...base, cmdline: ['kmho_read_delay_ms=3000'], job: { steps: [before, NEXT, NEXT, after] }, files: files([talk]) },
+      judge: (result) => judgeTap(steps, result, { 1: 'before', 3: 'after' }),
+    })
+  }
   if (kexec.length > 0) {
     const steps = kexec.map((test) => selftestStep(test, 1, ['control'], scale))
     scenarios.push({

@@ -581,7 +581,10 @@ static void kmho_read_work(struct work_struct *work)
 	smp_store_release(&kmho_ready, true);
 	wake_up_all(&kmho_unready);
 }
-static DECLARE_WORK(kmho_reading, kmho_read_work);
+static DECLARE_DELAYED_WORK(kmho_reading, kmho_read_work);
+
+/* How late that begins, in ms; tests want to be there before */
+static unsigned int kmho_read_delay;
 
 /**
  * kmho_wait_ready - wait until what the last kernel left has been taken in
@@ -610,6 +613,12 @@ static int kmho_flip_set(void *data, u64 key)
 	return err;
 }
 DEFINE_DEBUGFS_ATTRIBUTE(kmho_flip_fops, NULL, kmho_flip_set, "%llu\n");
+
+static int __init kmho_read_delay_setup(char *ms)
+{
+	return !kstrtouint(ms, 0, &kmho_read_delay);
+}
+__setup("kmho_read_delay_ms=", kmho_read_delay_setup);
 
 static void __init kmho_debugfs_init(void)
 {
@@ -650,7 +659,8 @@ static int __init kmho_init(void)
 	if (err)
 		goto err_free;
 
-	queue_work(kmho_wq, &kmho_reading);
+	queue_delayed_work(kmho_wq, &kmho_reading,
+			   msecs_to_jiffies(kmho_read_delay));
 	kmho_debugfs_init();
 	kmho_enabled = true;
 	return 0;
