@@ -11,6 +11,8 @@
 #include <linux/debugfs.h>
 #include <linux/init.h>
 #include <linux/io.h>
+#include <linux/jiffies.h>
+#include <linux/kernel.h>
 #include <linux/kexec_handover.h>
 #include <linux/mm.h>
 #include <linux/rwsem.h>
@@ -570,21 +572,28 @@ static void kmho_read(void)
 	kmho_table_destroy(&records);
 }
 
+static void kmho_read_work(struct work_struct *work);
+static DECLARE_DELAYED_WORK(kmho_reading, kmho_read_work);
+
+/* How late that begins, in ms; tests want to be there before */
+static unsigned int kmho_read_delay;
+
 /*
- * Boot does not wait for all extents to be looked at: whoever wants to know of a
- * record does.
+ * Each extent is looked at, of which there may be millions. The machine boots
+ * first; whoever wants to know of a record waits for this.
  */
 static void kmho_read_work(struct work_struct *work)
 {
+	if (system_state < SYSTEM_RUNNING) {
+		queue_delayed_work(kmho_wq, &kmho_reading, HZ / 50 + 1);
+		return;
+	}
+
 	kmho_read();
 	/* Pairs with the load in kmho_wait_ready() */
 	smp_store_release(&kmho_ready, true);
 	wake_up_all(&kmho_unready);
 }
-static DECLARE_DELAYED_WORK(kmho_reading, kmho_read_work);
-
-/* How late that begins, in ms; tests want to be there before */
-static unsigned int kmho_read_delay;
 
 /**
  * kmho_wait_ready - wait until what the last kernel left has been taken in
