@@ -148,7 +148,7 @@ export function selftestScenarios(tests: readonly Selftest[], dir: string, scale
     scenarios.push({
       name: 'early_kexec',
       title: 'a kexec, and a takeover, before the records are taken in',
-      run: { ...base, cmdline: ['kmho_read_delay_ms=3000'], job: { steps: [before, NEXT, NEXT, after] }, files: files([talk]) },
+      run: { ...base, cmdline: ['kmho.read_delay_ms=3000'], job: { steps: [before, NEXT, NEXT, after] }, files: files([talk]) },
       judge: (result) => judgeTap(steps, result, { 1: 'before', 3: 'after' }),
     })
   }

@@ -1157,8 +1157,8 @@ static void serial_root_of_another_size(struct kunit *test)
 }
 
 static int check_areas(struct kunit *test,
-			      const struct kmho_area_ser *areas,
-			      unsigned int nr)
+		       const struct kmho_area_ser *areas,
+		       unsigned int nr)
 {
 	struct kmho_table *table = table_new(test, sizeof(*areas));
 	unsigned int i;
@@ -1332,7 +1332,7 @@ static u64 some_pfn(struct kunit *test)
 }
 
 static bool is_sane(u64 vpn, u64 pfn, unsigned long nr,
-			   unsigned int order)
+		    unsigned int order)
 {
 	struct kmho_extent_ser ext = kmho_extent_make(vpn, pfn, nr, order, 0);
 
@@ -1384,10 +1384,10 @@ static void serial_extents_that_are_not(struct kunit *test)
 
 /* Check extents against areas, one array each. */
 static int check_extents(struct kunit *test,
-				const struct kmho_area_ser *areas,
-				unsigned int nr_areas,
-				const struct kmho_extent_ser *exts,
-				unsigned int nr_exts, u64 nr_pages)
+			 const struct kmho_area_ser *areas,
+			 unsigned int nr_areas,
+			 const struct kmho_extent_ser *exts,
+			 unsigned int nr_exts, u64 nr_pages)
 {
 	struct kmho_table *area_table = table_new(test, sizeof(*areas));
 	struct kmho_table *table = extent_table(test);
@@ -1643,8 +1643,8 @@ static void serial_extents_in_shared_areas(struct kunit *test)
 
 /* Check the extents of an object. */
 static int check_object(struct kunit *test,
-			       const struct kmho_extent_ser *exts,
-			       unsigned int nr, u64 nr_pages)
+			const struct kmho_extent_ser *exts,
+			unsigned int nr, u64 nr_pages)
 {
 	struct kmho_table *table = extent_table(test);
 	unsigned int i;

@@ -15,6 +15,7 @@
 #include <linux/kernel.h>
 #include <linux/kexec_handover.h>
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/rwsem.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -623,11 +624,11 @@ static int kmho_flip_set(void *data, u64 key)
 }
 DEFINE_DEBUGFS_ATTRIBUTE(kmho_flip_fops, NULL, kmho_flip_set, "%llu\n");
 
-static int __init kmho_read_delay_setup(char *ms)
-{
-	return !kstrtouint(ms, 0, &kmho_read_delay);
-}
-__setup("kmho_read_delay_ms=", kmho_read_delay_setup);
+#ifdef MODULE_PARAM_PREFIX
+#undef MODULE_PARAM_PREFIX
+#endif
+#define MODULE_PARAM_PREFIX "kmho."
+module_param_named(read_delay_ms, kmho_read_delay, uint, 0400);
 
 static void __init kmho_debugfs_init(void)
 {
