@@ -6,10 +6,11 @@
  *
  *	kmho-bench before|after --peer kmho|luo|none [--bytes N] [--page N]
  *		[--layout contiguous|alternate|random] [--touch N] [--keys N]
- *		[--ranges N] [--repeat N]
+ *		[--ranges N] [--hugetlb] [--repeat N]
  *
  * The memory is the same for both peers: --bytes of it in units of --page,
  * touched in order, each 4 KiB page with a stamp that the other side checks.
+ * With --hugetlb units of 2 MiB are huge pages of hugetlb.
  * With --touch N one unit in N is touched, the rest are holes. `alternate` and
  * `random` lay pages of somebody else between ours, and free those. It must be
  * told the same on both sides.
@@ -50,6 +51,7 @@ static struct {
 	enum peer peer;
 	enum layout layout;
 	unsigned long bytes, page, touch, keys, ranges, repeat;
+	bool hugetlb;
 } opt = { .page = SMALL, .touch = 1, .keys = 1, .ranges = 1, .repeat = 1 };
 
 /* Of one key: its ranges, a page apart from each other where there are more */
@@ -132,16 +134,29 @@ static void settle(void)
 	sched_yield();
 }
 
-static void allow_huge(unsigned long size, const char *file, const char *value)
+static void write_file(const char *path, const char *value)
 {
-	char path[128];
-	int fd;
+	int fd = open(path, O_WRONLY);
 
-	snprintf(path, sizeof(path), SYSFS, size >> 10, file);
-	fd = open(path, O_WRONLY);
 	if (fd < 0 || write(fd, value, strlen(value)) < 0)
 		die(path);
 	close(fd);
+}
+
+static void allow_huge(unsigned long size, const char *file, const char *value)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), SYSFS, size >> 10, file);
+	write_file(path, value);
+}
+
+static void reserve_hugetlb(void)
+{
+	char nr[32];
+
+	snprintf(nr, sizeof(nr), "%lu", opt.bytes / HUGE);
+	write_file("/proc/sys/vm/nr_hugepages", nr);
 }
 
 static uint64_t stamp(unsigned long key, unsigned long page)
@@ -226,12 +241,14 @@ static void map_all(bool fresh)
 			flags |= MAP_SHARED;
 		} else {
 			flags |= MAP_PRIVATE | MAP_ANONYMOUS;
+			if (opt.hugetlb)
+				flags |= MAP_HUGETLB;
 		}
 		at = mmap(key_base(key), key_len, PROT_READ | PROT_WRITE, flags,
 			  fd, 0);
 		if (at != key_base(key))
 			die("mmap");
-		if (fresh && madvise(at, key_len, opt.page == SMALL ?
+		if (fresh && !opt.hugetlb && madvise(at, key_len, opt.page == SMALL ?
 				     MADV_NOHUGEPAGE : MADV_HUGEPAGE))
 			die("madvise");
 	}
@@ -241,7 +258,9 @@ static void fill(void)
 {
 	unsigned long filler_len = opt.bytes + opt.keys * opt.ranges * opt.page;
 
-	if (opt.page != SMALL) {
+	if (opt.hugetlb) {
+		reserve_hugetlb();
+	} else if (opt.page != SMALL) {
 		allow_huge(opt.page, "enabled", "madvise");
 		allow_huge(opt.page, "shmem_enabled", "advise");
 		if (opt.page != HUGE) {
@@ -581,6 +600,7 @@ int main(int argc, char **argv)
 		{ "page", 1, NULL, 's' },   { "layout", 1, NULL, 'l' },
 		{ "touch", 1, NULL, 't' },  { "keys", 1, NULL, 'k' },
 		{ "ranges", 1, NULL, 'r' }, { "repeat", 1, NULL, 'n' },
+		{ "hugetlb", 0, NULL, 'h' },
 		{ 0 }
 	};
 	struct rlimit files = { 1 << 16, 1 << 16 };
@@ -596,11 +616,16 @@ int main(int argc, char **argv)
 		case 'k': opt.keys = number(optarg); break;
 		case 'r': opt.ranges = number(optarg); break;
 		case 'n': opt.repeat = number(optarg); break;
+		case 'h': opt.hugetlb = true; break;
 		default: return 2;
 		}
 	}
 	if (optind + 1 != argc || opt.repeat > MAX_REPEAT) {
 		fprintf(stderr, "usage: kmho-bench before|after --peer kmho|luo|none ...\n");
+		return 2;
+	}
+	if (opt.hugetlb && (opt.peer != KMHO || opt.page != HUGE)) {
+		fprintf(stderr, "kmho-bench: --hugetlb is for --peer kmho with --page %lu\n", HUGE);
 		return 2;
 	}
 	side = choice(argv[optind], sides, "side");

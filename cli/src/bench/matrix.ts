@@ -23,6 +23,8 @@ export interface Point {
   touch: number
   keys: number
   ranges: number
+  /** Huge pages of hugetlb, rather than transparent ones. */
+  hugetlb: boolean
 }
 
 /** Who carries the memory over, on which kernel. */
@@ -39,7 +41,7 @@ export const SYSTEMS: readonly System[] = [
   { name: 'kmho', title: 'our kernel, kmho(2)', flavor: 'default', peer: 'kmho' },
 ]
 
-const point = (name: string, title: string, mib: number, rest: Partial<Point> = {}): Point => ({ name, title, bytes: mib * MIB, page: PAGE, layout: 'contiguous', touch: 1, keys: 1, ranges: 1, ...rest })
+const point = (name: string, title: string, mib: number, rest: Partial<Point> = {}): Point => ({ name, title, bytes: mib * MIB, page: PAGE, layout: 'contiguous', touch: 1, keys: 1, ranges: 1, hugetlb: false, ...rest })
 
 /** What is measured unless told otherwise: minutes on an emulated machine of two cores. */
 export const QUICK: readonly Point[] = [
@@ -47,6 +49,7 @@ export const QUICK: readonly Point[] = [
   point('256M', '256 MiB, 4 KiB pages', 256),
   point('mthp', '64 MiB, 64 KiB pages', 64, { page: 64 << 10 }),
   point('thp', '128 MiB, 2 MiB pages', 128, { page: HUGE }),
+  point('hugetlb', '128 MiB, 2 MiB pages of hugetlb', 128, { page: HUGE, hugetlb: true }),
   point('alternate', '64 MiB, every other 4 KiB page', 64, { layout: 'alternate' }),
   point('random', '64 MiB, random 4 KiB pages', 64, { layout: 'random' }),
   point('holes', '16 MiB touched of 256 MiB', 16, { touch: 16 }),
@@ -89,15 +92,16 @@ export function choosePoints({ only, size, full }: Choice): Point[] {
   return [...chosen, ...sized]
 }
 
-/** LUO knows no ranges: a memfd is one. */
-export function systemsOf({ ranges }: Point): System[] {
-  return SYSTEMS.filter(({ peer }) => ranges === 1 || peer === 'kmho')
+/** LUO knows no ranges, for a memfd is one, and refuses hugetlb. */
+export function systemsOf({ ranges, hugetlb }: Point): System[] {
+  return SYSTEMS.filter(({ peer }) => (ranges === 1 && !hugetlb) || peer === 'kmho')
 }
 
 /** Arguments of the program in the guest. */
 export function benchArgs(side: 'before' | 'after', peer: System['peer'] | 'none', at: Point | undefined, repeat: number): string[] {
   if (!at) return [side, '--peer', peer]
-  return [side, '--peer', peer, '--bytes', at.bytes, '--page', at.page, '--layout', at.layout, '--touch', at.touch, '--keys', at.keys, '--ranges', at.ranges, '--repeat', repeat].map(String)
+  const words = [side, '--peer', peer, '--bytes', at.bytes, '--page', at.page, '--layout', at.layout, '--touch', at.touch, '--keys', at.keys, '--ranges', at.ranges, '--repeat', repeat]
+  return [...words, ...(at.hugetlb ? ['--hugetlb'] : [])].map(String)
 }
 
 /** Guest memory in MiB for a point: what LUO fills its holes with and what lies between fragments included. */
