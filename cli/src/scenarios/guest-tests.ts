@@ -10,6 +10,9 @@ import { exitOf, failed, outputOf, passed, type Scenario } from './scenario.js'
 
 /** Emulated guests with other builds running beside them; a hang is noticed by then. */
 const TIMEOUT_MS = 480_000
+/** After how many seconds a test counts as hung by itself (KT_TIMEOUT_S of the selftests), and how many random calls fit into that. */
+const TEST_S = 300
+const CALLS_IN_TIME = 20_000
 const SELFTEST_MIB = 1536
 /** Room for a huge page of 1 GiB at a multiple of its size, and for the tests. */
 const HUGETLB_MIB = 7168
@@ -23,8 +26,14 @@ interface TapStep {
   step: Step
 }
 
-function scaleEnv({ seed, calls, mib, timeoutS }: TestScale): Record<string, string> {
-  const entries = Object.entries({ KMHO_TEST_SEED: seed, KMHO_TEST_CALLS: calls, KMHO_TEST_MIB: mib, KMHO_TEST_TIMEOUT: timeoutS })
+/** How many times longer than by default so many random calls may take. */
+const patienceFor = ({ calls = 0 }: TestScale): number => Math.max(1, calls / CALLS_IN_TIME)
+
+function scaleEnv(scale: TestScale): Record<string, string> {
+  const { seed, calls, mib, timeoutS } = scale
+  const patience = patienceFor(scale)
+  const timeout = timeoutS !== undefined || patience > 1 ? Math.ceil((timeoutS ?? TEST_S) * patience) : undefined
+  const entries = Object.entries({ KMHO_TEST_SEED: seed, KMHO_TEST_CALLS: calls, KMHO_TEST_MIB: mib, KMHO_TEST_TIMEOUT: timeout })
   return { KMHO_TEST_SWAP_DEV: '/dev/vdb', ...Object.fromEntries(entries.flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]]))) }
 }
 
@@ -120,7 +129,7 @@ export function selftestScenarios(tests: readonly Selftest[], dir: string, scale
       name: test.name,
       title: `${test.name.replaceAll('_', ' ')}, without a kexec`,
       // Only random calls can be asked to be so many.
-      run: { ...base, ...cmdlineOf(test), memoryMiB: memoryOf(test), timeoutMs: TIMEOUT_MS * Math.max(1, (scale.calls ?? 0) / 20_000), job: { steps: steps.map(({ step }) => step) }, files: files([test]), ...provoked(test) },
+      run: { ...base, ...cmdlineOf(test), memoryMiB: memoryOf(test), timeoutMs: TIMEOUT_MS * patienceFor(scale), job: { steps: steps.map(({ step }) => step) }, files: files([test]), ...provoked(test) },
       judge: (result) => judgeTap(steps, result),
     }
   })
