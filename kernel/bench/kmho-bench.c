@@ -629,6 +629,9 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	side = choice(argv[optind], sides, "side");
+	/* A page of this program that is read meanwhile would be measured, too. */
+	if (mlockall(MCL_CURRENT))
+		die("mlockall");
 	range_len = opt.bytes * opt.touch / opt.keys / opt.ranges /
 		    opt.page * opt.page;
 	range_stride = range_len + (opt.ranges > 1 ? SMALL : 0);
