@@ -69,7 +69,10 @@ export function parseKtap(text: string): KtapResult[] {
     if (result) {
       const level = open(indent)
       level.seen++
-      const [title = '', directive = ''] = (result[3] ?? '').split(/\s+#\s*(?=SKIP)/i)
+      // kselftest.h writes `# SKIP` and `# XFAIL` before the name. What fails as expected is `ok`, in TAP and here.
+      const [, before = '', rest = ''] = /^(?:#\s*(SKIP|XFAIL)\s+)?(.*)$/i.exec(result[3] ?? '') ?? []
+      const [title = '', behind = ''] = rest.split(/\s+#\s*(?=SKIP)/i)
+      const directive = before || behind
       const name = title.trim() || `test ${result[2]}`
       const failed = result[1] !== undefined
       // Everything that an inner level printed since its header belongs to this result.

@@ -39,6 +39,11 @@ test("a kselftest's flat results", () => {
   ])
 })
 
+test('directives before the name, as kselftest.h writes them, and behind it', () => {
+  const results = parseKtap('TAP version 13\n1..4\nok 1 # SKIP no swap\nok 2 # XFAIL a known race\nok 3 no device # SKIP none\nok 4 a known race\n')
+  assert.deepEqual(results.map(({ name, status }) => `${status} ${name}`), ['skipped no swap', 'passed a known race', 'skipped no device', 'passed a known race'])
+})
+
 test('a program that stopped half-way has failed', () => {
   const results = parseKtap('TAP version 13\n1..3\nok 1 one\n')
   assert.deepEqual(results.map(({ status }) => status), ['passed', 'failed'])
