@@ -123,8 +123,13 @@ static int kmho_record_write(struct kmho_record *rec)
 	kmho_table_seal(&rec->areas, false);
 	kmho_table_seal(&rec->extents, false);
 	ser.crc = kmho_record_crc(ser);
-	if (IS_ENABLED(CONFIG_KMHO_DEBUG) && rec->flip)
-		((u8 *)(rec->areas.pages[0] + 1))[1] ^= 1;
+	/* A bit that only the checksum can know of */
+	if (IS_ENABLED(CONFIG_KMHO_DEBUG) && rec->flip) {
+		struct kmho_pos pos = { };
+		struct kmho_area_ser *area = kmho_table_at(&rec->areas, &pos);
+
+		area->flags ^= KMHO_AREA_DONTDUMP;
+	}
 
 	err = kmho_list_table(&rec->areas, 0);
 	if (!err)

@@ -2106,8 +2106,14 @@ int kmho_objects_write(struct kmho_table *table)
 		ser->nr_extents = obj->extents.nr_entries;
 		ser->extents = kmho_table_phys(&obj->extents);
 		ser->crc = kmho_object_crc(ser);
-		if (IS_ENABLED(CONFIG_KMHO_DEBUG) && obj->flip && ser->extents)
-			((u8 *)(obj->extents.pages[0] + 1))[1] ^= 1;
+		/* A bit that only the checksum can know of: the first page's place */
+		if (IS_ENABLED(CONFIG_KMHO_DEBUG) && obj->flip && ser->extents) {
+			struct kmho_pos pos = { };
+			struct kmho_extent_ser *ext;
+
+			ext = kmho_table_at(&obj->extents, &pos);
+			ext->where ^= KMHO_EXTENT_NR_MAX;
+		}
 		err = kmho_list_table(&obj->extents, KMHO_LIST_EXTENTS);
 		if (!err)
 			err = kmho_table_append(table, ser);
