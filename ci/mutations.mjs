@@ -8,7 +8,10 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { bootstrap, INTERRUPTED, root, run } from './bootstrap.mjs'
 
-/** `find` occurs once in kernel/overlay/mm/kmho/`file`; with `put` in its place a result of `scenario` that `fails` names has to fail. */
+/**
+ * `find` occurs once in kernel/overlay/mm/kmho/`file`; with `put` in its place a result of `scenario` that `fails` names has to fail.
+ * `also` is a second text of that file, for a promise that two places keep, either of them alone.
+ */
 const MUTATIONS = [
   { name: 'a write to a hole is not noted', file: 'record.c', find: 'set_bit(nr, range->dirty);', put: '(void)nr;', scenario: 'live_kexec', fails: /a hole written after the handover/ },
   { name: 'the end of a process completes nothing', file: 'record.c', find: 'if (!rec->sealed && !rec->frozen)', put: 'if (0)', scenario: 'exit', fails: /writes after the handover/ },
@@ -22,7 +25,7 @@ const MUTATIONS = [
   { name: 'frozen shared memory goes on with the file', file: 'freeze.c', find: 'kmho_claims_frozen(rec);', put: 'kmho_claims_thaw(rec);', scenario: 'shmem', fails: /FREEZE is in the file only/ },
   { name: 'what was frozen at different moments is shared', file: 'shmem.c', find: 'else if (!kmho_frozen_fits(', put: 'else if (0 && !kmho_frozen_fits(', scenario: 'shmem', fails: /different moments/ },
   { name: 'a page in a scratch area is taken where it is', file: 'collect.c', find: 'c->in_scratch = kho_scratch_overlap(', put: 'c->in_scratch = 0 && kho_scratch_overlap(', scenario: 'exit', fails: /scratch/ },
-  { name: 'a page that another record has pinned is taken too', file: 'collect.c', find: 'if (kmho_folio_pins(folio) > nr && kmho_is_shared(', put: 'if (0 && kmho_is_shared(', scenario: 'live_kexec', fails: /./ },
+  { name: 'a page that another record has pinned is taken too', file: 'collect.c', find: 'if (kmho_folio_pins(folio) > nr && kmho_is_shared(', put: 'if (0 && kmho_is_shared(', also: { find: '|| !folio_maybe_dma_pinned(folio) ||', put: '|| true ||' }, scenario: 'live_kexec', fails: /./ },
   { name: 'operations do not wait for the records of the last kernel', file: 'serial.c', find: 'return wait_event_killable(kmho_unready, smp_load_acquire(&kmho_ready));', put: 'return 0;', scenario: 'early_kexec', fails: /./ },
   { name: 'what waits to be touched is passed over', file: 'pending.c', find: 'return kmho_settle_all(mm, start, end, 0);', put: 'return 0;', scenario: 'lazy_kexec', fails: /./ },
   { name: 'what waits to be touched is not counted', file: 'pending.c', find: 'add_mm_counter(p->mm, MM_ANONPAGES, nr_pages);', put: '(void)nr_pages;', scenario: 'lazy_kexec', fails: /in RSS/ },
@@ -34,11 +37,13 @@ const OVERLAY = 'kernel/overlay/mm/kmho'
 /** What a checkout needs beside its node_modules to run the command line. */
 const PARTS = ['package.json', 'package-lock.json', 'cli', 'dist', 'kernel', 'native', 'qemu', 'build', 'binding.gyp']
 
+const textsOf = ({ find, put, also }) => [{ find, put }, ...(also ? [also] : [])]
+
 /** Names of the results that failed with this mutation, in a copy of the checkout. */
-async function failuresWith({ file, find, put, scenario }, dir) {
+async function failuresWith({ file, scenario, ...mutation }, dir) {
   const path = join(dir, OVERLAY, file)
   const source = await readFile(join(root, OVERLAY, file), 'utf8')
-  await writeFile(path, source.replace(find, put))
+  await writeFile(path, textsOf(mutation).reduce((text, { find, put }) => text.replace(find, put), source))
   try {
     const { code, stdout } = await run(process.execPath, [join(dir, 'cli/bin/kmho.js'), '--json', 'test', scenario], { capture: true })
     if (code === INTERRUPTED) return undefined
@@ -49,10 +54,18 @@ async function failuresWith({ file, find, put, scenario }, dir) {
   }
 }
 
-/** What is wrong with a mutation whose text is not in the source once, a line each. */
+/** What is wrong with a mutation whose texts are not in the source once each, a line a text. */
 export async function staleMutations() {
-  const found = await Promise.all(MUTATIONS.map(async ({ file, find }) => (await readFile(join(root, OVERLAY, file), 'utf8')).split(find).length - 1))
-  return MUTATIONS.flatMap(({ name, file }, i) => (found[i] === 1 ? [] : [`expected the text of "${name}" once in ${file}, found it ${found[i]} times; bring ci/mutations.mjs up to date`]))
+  const lines = await Promise.all(
+    MUTATIONS.map(async ({ name, file, ...mutation }) => {
+      const source = await readFile(join(root, OVERLAY, file), 'utf8')
+      return textsOf(mutation).flatMap(({ find }) => {
+        const found = source.split(find).length - 1
+        return found === 1 ? [] : [`expected the text of "${name}" once in ${file}, found it ${found} times; bring ci/mutations.mjs up to date`]
+      })
+    })
+  )
+  return lines.flat()
 }
 
 async function mutations() {
