@@ -63,13 +63,16 @@
  * @nr_fault:	how many
  * @pageblock:	pageblock last asked about
  * @in_scratch:	it lies in a scratch area
- * @pinned_on:	node of the small folios pinned by kmho_take_run()
- * @nr_pinned:	how many are not in its statistics yet
+ * @far:	start of KMHO_FAR_PAGES around it that are in none
+ * @pinned_on:	node of what was pinned in a run
+ * @nr_pinned:	how many pins are not in its statistics yet
  * @migrate:	isolated folios that lie in scratch areas
  * @drain:	a folio could not be isolated because it is in a CPU's batch
  * @easy:	stop at a block whose pages need more than a pin
  * @stop:	such a page was found
  * @done:	where it was stopped
+ * @end:	end of what one page table maps of a VMA
+ * @taken:	all before this address is dealt with
  * @unshare:	have no huge page of hugetlb that is shared
  * @must:	pass over what cannot be had, do not fail for it
  * @copy:	copy what cannot be moved out of a scratch area
@@ -87,6 +90,7 @@ struct kmho_collector {
 	unsigned long nr_fault;
 	unsigned long pageblock;
 	bool in_scratch;
+	unsigned long far;
 	struct pglist_data *pinned_on;
 	unsigned long nr_pinned;
 	struct list_head migrate;
@@ -94,6 +98,8 @@ struct kmho_collector {
 	bool easy;
 	bool stop;
 	unsigned long done;
+	unsigned long end;
+	unsigned long taken;
 	bool unshare;
 	bool must;
 	bool copy;
@@ -119,6 +125,7 @@ static struct kmho_collector *kmho_collector_alloc(struct kmho_record *rec)
 	c->rec = rec;
 	c->mm = rec->mm;
 	c->pageblock = ULONG_MAX;
+	c->far = ULONG_MAX;
 	INIT_LIST_HEAD(&c->migrate);
 	return c;
 }
@@ -224,6 +231,9 @@ static void kmho_add(struct kmho_collector *c, u64 vpn, struct page *page,
 	c->ext[c->nr++] = kmho_extent_make(vpn, pfn, nr, order, flags);
 }
 
+/* No scratch area in so many pages: there is no need to ask for each pageblock */
+#define KMHO_FAR_PAGES	max(SZ_64M >> PAGE_SHIFT, pageblock_nr_pages)
+
 /*
  * Does a page or a folio lie in a scratch area? These are made of whole
  * pageblocks. A folio that is larger than a pageblock may reach into one.
@@ -231,28 +241,45 @@ static void kmho_add(struct kmho_collector *c, u64 vpn, struct page *page,
 static bool kmho_in_scratch(struct kmho_collector *c, struct page *page,
 			    unsigned int order)
 {
+	unsigned long far = ALIGN_DOWN(page_to_pfn(page), KMHO_FAR_PAGES);
 	unsigned long pageblock = pageblock_start_pfn(page_to_pfn(page));
 
 	if (order > pageblock_order)
 		return kho_scratch_overlap(page_to_phys(page),
 					   PAGE_SIZE << order);
+	if (c->far == far)
+		return false;
 	if (c->pageblock != pageblock) {
 		c->pageblock = pageblock;
 		c->in_scratch = kho_scratch_overlap(PFN_PHYS(pageblock),
 						    pageblock_nr_pages <<
 						    PAGE_SHIFT);
+		if (!kho_scratch_overlap(PFN_PHYS(far),
+					 KMHO_FAR_PAGES << PAGE_SHIFT))
+			c->far = far;
 	}
 
 	return c->in_scratch;
 }
 
-/* Count what kmho_take_run() has pinned. */
+/* Count what was pinned in runs. */
 static void kmho_count_pins(struct kmho_collector *c)
 {
 	if (c->nr_pinned)
 		mod_node_page_state(c->pinned_on, NR_FOLL_PIN_ACQUIRED,
 				    c->nr_pinned);
 	c->nr_pinned = 0;
+}
+
+/* These pages of a run are pinned: count that later. */
+static void kmho_count_run(struct kmho_collector *c, struct page *page,
+			   unsigned long nr)
+{
+	if (c->pinned_on != page_pgdat(page)) {
+		kmho_count_pins(c);
+		c->pinned_on = page_pgdat(page);
+	}
+	c->nr_pinned += nr;
 }
 
 /*
@@ -303,13 +330,57 @@ static unsigned long kmho_take_run(struct kmho_collector *c, pte_t *pte,
 	if (page == first)
 		return 0;
 
-	if (c->pinned_on != page_pgdat(first)) {
-		kmho_count_pins(c);
-		c->pinned_on = page_pgdat(first);
-	}
-	c->nr_pinned += page - first;
+	kmho_count_run(c, first, page - first);
 	kmho_add(c, vpn, first, page - first, 0, false);
 	return page - first;
+}
+
+/*
+ * Take huge pages that follow each other in a page table, and are what
+ * kmho_take_run() takes of small ones. All entries of a table have one lock.
+ *
+ * Returns the address behind them; @addr: the first is of another kind.
+ */
+static unsigned long kmho_take_huge_run(struct kmho_collector *c, pmd_t *pmd,
+					unsigned long addr, unsigned long end,
+					struct vm_area_struct *vma)
+{
+	const unsigned long want = BIT(PG_head) | BIT(PG_anon_exclusive);
+	spinlock_t *ptl; /* of the page table */
+
+	if (!IS_ALIGNED(addr, PMD_SIZE))
+		return addr;
+	ptl = pmd_trans_huge_lock(pmd, vma);
+	if (!ptl)
+		return addr;
+
+	for (; end - addr >= PMD_SIZE; addr += PMD_SIZE, pmd++) {
+		pmd_t pmdval = pmdp_get(pmd);
+		struct folio *folio;
+		struct page *page;
+
+		if (!pmd_present(pmdval) || !pmd_trans_huge(pmdval))
+			break;
+		page = pmd_page(pmdval);
+		if ((page->flags.f & want) != want || kmho_in_scratch(c, page, 0))
+			break;
+		folio = (struct folio *)page;
+		if (folio_order(folio) != KMHO_BLOCK_ORDER ||
+		    !folio_test_anon(folio) || folio_is_zone_device(folio))
+			break;
+
+		folio_ref_add(folio, PTRS_PER_PTE);
+		atomic_add(PTRS_PER_PTE, &folio->_pincount);
+		kmho_count_run(c, page, PTRS_PER_PTE);
+		c->ext[c->nr++] = kmho_extent_make(kmho_vpn(c, addr),
+						   page_to_pfn(page),
+						   PTRS_PER_PTE,
+						   KMHO_BLOCK_ORDER,
+						   KMHO_EXTENT_PINNED);
+	}
+	spin_unlock(ptl);
+	kmho_count_pins(c);
+	return addr;
 }
 
 /* Take pages that follow each other in both address spaces. */
@@ -581,14 +652,38 @@ static int kmho_judge_easy(struct kmho_collector *c, unsigned long nr, int err)
 	return 1;
 }
 
+/* A whole table of huge pages needs no look at its entries one by one. */
+static int kmho_easy_pud_entry(pud_t *pud, unsigned long addr,
+			       unsigned long next, struct mm_walk *walk)
+{
+	struct kmho_collector *c = walk->private;
+	pud_t pudval = pudp_get(pud);
+
+	c->end = next;
+	if (!pud_present(pudval) || pud_leaf(pudval))
+		return 0;
+	if (kmho_is_enough(c, addr))
+		return 1;
+	c->taken = kmho_take_huge_run(c, pmd_offset(pud, addr), addr, next,
+				      walk->vma);
+	if (c->taken == next)
+		walk->action = ACTION_CONTINUE;
+	return 0;
+}
+
 static int kmho_easy_pmd_entry(pmd_t *pmd, unsigned long addr,
 			       unsigned long next, struct mm_walk *walk)
 {
 	struct kmho_collector *c = walk->private;
 	unsigned long nr = c->nr;
 
+	if (addr < c->taken)
+		return 0;
 	if (kmho_is_enough(c, addr))
 		return 1;
+	c->taken = kmho_take_huge_run(c, pmd, addr, c->end, walk->vma);
+	if (c->taken > addr)
+		return 0;
 	return kmho_judge_easy(c, nr, kmho_pmd_entry(pmd, addr, next, walk));
 }
 
@@ -611,6 +706,7 @@ static int kmho_easy_hugetlb_entry(pte_t *pte, unsigned long hmask,
 
 static const struct mm_walk_ops kmho_walk_easy_ops = {
 	.test_walk = kmho_test_walk,
+	.pud_entry = kmho_easy_pud_entry,
 	.pmd_entry = kmho_easy_pmd_entry,
 	.hugetlb_entry = kmho_easy_hugetlb_entry,
 	.walk_lock = PGWALK_RDLOCK,
@@ -866,6 +962,7 @@ static unsigned long kmho_collect_easy(struct kmho_collector *c,
 
 	c->nr = 0;
 	c->done = start;
+	c->taken = start;
 	c->stop = false;
 	c->easy = true;
 	ret = walk_page_range(c->mm, start, end, &kmho_walk_easy_ops, c);
@@ -890,11 +987,9 @@ static int kmho_keep_found(struct kmho_collector *c, unsigned long addr,
 	err = kmho_extents_preserve(c->ext, c->nr);
 	if (err)
 		goto err_account;
-	for (i = 0; i < c->nr; i++) {
-		err = kmho_table_append(&rec->extents, &c->ext[i]);
-		if (err)
-			goto err_remove;
-	}
+	err = kmho_table_extend(&rec->extents, c->ext, c->nr);
+	if (err)
+		goto err_remove;
 	return 0;
 
 err_remove:

@@ -119,33 +119,42 @@ static u64 kmho_entry_value(const struct kmho_table *table, unsigned long page,
 }
 
 /**
- * kmho_table_append - add an entry behind the last
+ * kmho_table_extend - add entries behind the last
  * @table:	the table
- * @entry:	what to add; sorts behind all that is there
+ * @entries:	what to add, sorted; sorts behind all that is there
+ * @nr:		how many
  *
- * Return: 0, or -ENOMEM.
+ * Return: 0, or -ENOMEM; some of them may be there then.
  */
-int kmho_table_append(struct kmho_table *table, const void *entry)
+int kmho_table_extend(struct kmho_table *table, const void *entries,
+		      unsigned long nr)
 {
-	struct kmho_page_ser *ser = NULL;
+	while (nr) {
+		struct kmho_page_ser *ser = NULL;
+		unsigned long n;
 
-	if (table->nr_pages)
-		ser = table->pages[table->nr_pages - 1];
+		if (table->nr_pages)
+			ser = table->pages[table->nr_pages - 1];
 
-	if (!ser || ser->count == table->per_page) {
-		if (kmho_table_reserve(table, table->nr_pages + 1))
-			return -ENOMEM;
-		ser = kmho_page_alloc();
-		if (!ser)
-			return -ENOMEM;
-		table->pages[table->nr_pages++] = ser;
+		if (!ser || ser->count == table->per_page) {
+			if (kmho_table_reserve(table, table->nr_pages + 1))
+				return -ENOMEM;
+			ser = kmho_page_alloc();
+			if (!ser)
+				return -ENOMEM;
+			table->pages[table->nr_pages++] = ser;
+		}
+
+		n = min(nr, table->per_page - ser->count);
+		memcpy(kmho_page_entry(table, ser, ser->count), entries,
+		       n * table->entry_size);
+		ser->count += n;
+		ser->crc = 0;
+		table->nr_entries += n;
+		entries += n * table->entry_size;
+		nr -= n;
 	}
 
-	memcpy(kmho_page_entry(table, ser, ser->count), entry,
-	       table->entry_size);
-	ser->count++;
-	ser->crc = 0;
-	table->nr_entries++;
 	return 0;
 }
 

@@ -74,7 +74,8 @@ struct kmho_splice {
 void kmho_table_init(struct kmho_table *table, size_t entry_size);
 void kmho_table_destroy(struct kmho_table *table);
 void kmho_table_unpreserve(const struct kmho_table *table);
-int kmho_table_append(struct kmho_table *table, const void *entry);
+int kmho_table_extend(struct kmho_table *table, const void *entries,
+		      unsigned long nr);
 void kmho_table_touch(struct kmho_table *table, struct kmho_pos pos);
 void *kmho_table_at(const struct kmho_table *table, struct kmho_pos *pos);
 void kmho_table_seal(struct kmho_table *table, bool header_only);
@@ -90,6 +91,12 @@ void kmho_splice_abort(struct kmho_splice *splice);
 void kmho_splice_commit(struct kmho_table *table, struct kmho_splice *splice);
 void *kmho_table_before(const struct kmho_table *table, struct kmho_pos *pos);
 void kmho_table_remove(struct kmho_table *table, u64 start, u64 end);
+
+/* Add one entry behind the last. Returns 0, or -ENOMEM. */
+static inline int kmho_table_append(struct kmho_table *table, const void *entry)
+{
+	return kmho_table_extend(table, entry, 1);
+}
 
 /* The entries of a page of a table; there are kmho_page_ser.count of them */
 static inline void *kmho_page_entries(const struct kmho_table *table,
