@@ -26,6 +26,7 @@ const MUTATIONS = [
   { name: 'what was frozen at different moments is shared', file: 'shmem.c', find: 'else if (!kmho_frozen_fits(', put: 'else if (0 && !kmho_frozen_fits(', scenario: 'shmem', fails: /different moments/ },
   { name: 'a page in a scratch area is taken where it is', file: 'collect.c', find: 'c->in_scratch = kho_scratch_overlap(', put: 'c->in_scratch = 0 && kho_scratch_overlap(', scenario: 'exit', fails: /scratch/ },
   { name: 'a page that another record has pinned is taken too', file: 'collect.c', find: 'if (kmho_folio_pins(folio) > nr && kmho_is_shared(', put: 'if (0 && kmho_is_shared(', also: { find: '|| !folio_maybe_dma_pinned(folio) ||', put: '|| true ||' }, scenario: 'live_kexec', fails: /./ },
+  { name: 'huge pages in a row are taken out of step', file: 'collect.c', find: 'addr += PMD_SIZE, pmd++) {', put: 'addr += PMD_SIZE, pmd += 2) {', scenario: 'anon_kexec', fails: /huge pages in a row/ },
   { name: 'operations do not wait for the records of the last kernel', file: 'serial.c', find: 'return wait_event_killable(kmho_unready, smp_load_acquire(&kmho_ready));', put: 'return 0;', scenario: 'early_kexec', fails: /./ },
   { name: 'what waits to be touched is passed over', file: 'pending.c', find: 'return kmho_settle_all(mm, start, end, 0);', put: 'return 0;', scenario: 'lazy_kexec', fails: /./ },
   { name: 'what waits to be touched is not counted', file: 'pending.c', find: 'add_mm_counter(p->mm, MM_ANONPAGES, nr_pages);', put: '(void)nr_pages;', scenario: 'lazy_kexec', fails: /in RSS/ },

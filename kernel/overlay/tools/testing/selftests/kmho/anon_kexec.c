@@ -37,6 +37,7 @@ enum {
 	DROP_HERE,
 	SCATTERED,
 	USERS,
+	THP_ROW,
 	TO = 64,	/* where things are moved to */
 	KEYS = 1000,	/* keys of the case with many */
 };
@@ -336,6 +337,51 @@ static void thp_range_part_after(void)
 	must(!kt_takeover(kt_key(THP_RANGE_PART), base + 1000 * kt_page, nr - 1010));
 	must(kt_same(base, 10, nr - 20, SEED(THP_RANGE_PART)));
 	must(!kt_exists(kt_key(THP_RANGE_PART)));
+}
+
+/* Twelve huge pages in a row; after four of 2 MiB another page table begins */
+static unsigned long thp_row(unsigned long size)
+{
+	return kt_addr(THP_ROW) + (1UL << 30) - 4 * size;
+}
+
+/* What may lie between them: small pages, a hole, and one that a child has, too */
+static void thp_row_before(void)
+{
+	unsigned long size = kt_need_thp(), base = thp_row(size), one = size / kt_page;
+
+	kt_map_thp(base, 12 * size);
+	kt_fill(base, 0, 6 * one, SEED(THP_ROW));
+	kt_fill(base, 7 * one, 5 * one, SEED(THP_ROW));
+	must(kt_smaps(base, 12 * size, "AnonHugePages") == (long)(11 * size / 1024));
+	must(!madvise(kt_ptr(base + 2 * size), kt_page, MADV_DONTNEED));
+
+	must(!madvise(kt_ptr(base), 12 * size, MADV_DONTFORK));
+	must(!madvise(kt_ptr(base + 8 * size), size, MADV_DOFORK));
+	if (!kt_fork()) {
+		kt_quiet();
+		while (true)
+			pause();
+	}
+	must(!kt_handover(kt_key(THP_ROW), base, 12 * one));
+	must(present_pages(kt_key(THP_ROW)) == 11 * one - 1);
+	kt_fill(base, 8 * one, one, SEED(THP_ROW) + 99);
+	kt_stay();
+}
+
+static void thp_row_after(void)
+{
+	unsigned long size = kt_need_thp(), base = thp_row(size), one = size / kt_page;
+
+	must_be_incoming(kt_key(THP_ROW), 12 * one, 11 * one - 1);
+	must(!kt_takeover(kt_key(THP_ROW), base, 12 * one));
+	must(kt_same(base, 0, 2 * one, SEED(THP_ROW)));
+	must(kt_zero(base, 2 * one, 1));
+	must(kt_same(base, 2 * one + 1, 4 * one - 1, SEED(THP_ROW)));
+	must(kt_zero(base, 6 * one, one));
+	must(kt_same(base, 7 * one, one, SEED(THP_ROW)));
+	must(kt_same(base, 8 * one, one, SEED(THP_ROW) + 99));
+	must(kt_same(base, 9 * one, 3 * one, SEED(THP_ROW)));
 }
 
 static void need_mthp(const char *setting)
@@ -912,6 +958,7 @@ static const struct kt_case cases[] = {
 	CASE("a huge page of which a part is mapped", thp_part),
 	CASE("the huge zero page is a hole", thp_zero),
 	CASE("a range that begins and ends inside huge pages", thp_range_part),
+	CASE("huge pages in a row, with other pages between them", thp_row),
 	CASE("64 KiB huge pages", mthp),
 	CASE("pages that were swapped out", swapped),
 	CASE("huge pages that were swapped out in part", swapped_thp),
