@@ -644,6 +644,9 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	setrlimit(RLIMIT_NOFILE, &files);
+	/* Each range becomes a mapping, which are 65,530 at most otherwise. */
+	if (opt.ranges > 10000)
+		write_file("/proc/sys/vm/max_map_count", "4000000");
 	memfds = calloc(opt.keys, sizeof(*memfds));
 	sessions = calloc(nr_sessions(), sizeof(*sessions));
 	if (!memfds || !sessions)

@@ -79,8 +79,16 @@ function one<T>(found: T | undefined, what: string): T {
   return found
 }
 
-/** LUO describes a folio in 16 bytes: struct memfd_luo_folio_ser. */
-const LUO_FOLIO_BYTES = 16
+/**
+ * What LUO keeps about memfds for the next kernel, in bytes, in whole pages as KMHO_QUERY counts: for each memfd an array of
+ * struct memfd_luo_folio_ser (16 bytes a folio), the struct kho_vmalloc_chunk that list its pages (511 each; a full one has a
+ * successor), and a struct memfd_luo_ser. Sessions are left out, and so is kmho's list of records.
+ */
+export function luoMetadataBytes(folios: number, memfds: number): number {
+  const pages = Math.ceil((16 * folios) / memfds / PAGE)
+  const chunks = Math.floor(pages / 511) + 1
+  return memfds * (pages + chunks + 1) * PAGE
+}
 
 /** Reads a run that ended well. `point` is absent for the floor, a kexec with nothing to carry. */
 export function readSample(run: { point?: Point; system: string; peer: 'kmho' | 'luo' | 'none'; round: number; setting: string; byInstructions: boolean }, events: readonly GuestEvent[], console: string): Sample {
@@ -106,7 +114,7 @@ export function readSample(run: { point?: Point; system: string; peer: 'kmho' | 
       firstByte: (after.firstByteNs ?? 0) / unit,
       allPages: (after.allPagesNs ?? 0) / unit / pages,
       allBytes: (after.allBytesNs ?? 0) / unit / pages,
-      metadata: (run.peer === 'kmho' ? (before.metadataBytes ?? 0) : units * point.touch * LUO_FOLIO_BYTES) / pages,
+      metadata: (run.peer === 'kmho' ? (before.metadataBytes ?? 0) : luoMetadataBytes(units * point.touch, point.keys)) / pages,
       memory: (before.memoryBytes ?? 0) / pages,
       migrated: (before.migratedBytes ?? 0) / PAGE,
     })

@@ -5,7 +5,7 @@ import type { GuestEvent } from '../../../qemu/src/index.js'
 import { choosePoints } from '../../src/bench/matrix.js'
 import { dotsOf, plotMetric } from '../../src/bench/plots.js'
 import { formatValue, pointTables, toMarkdown } from '../../src/bench/report.js'
-import { median, ratio, readSample, summarize, type Sample } from '../../src/bench/samples.js'
+import { luoMetadataBytes, median, ratio, readSample, summarize, type Sample } from '../../src/bench/samples.js'
 import { ExpectedError } from '../../src/errors.js'
 
 const [point] = choosePoints({ only: '64M' })
@@ -30,6 +30,12 @@ test('a run becomes numbers by the page, in instructions of four nanoseconds', (
     { ...metrics, step: Math.round(metrics.step ?? 0), boot: Math.round(metrics.boot ?? 0) },
     { handover: 110, drop: 10, step: 1e6, boot: (500e6 - 4e6) / 4, takeover: 1000, firstByte: 2000, allPages: 25, allBytes: 50, metadata: 0.25, memory: 4, migrated: 2 },
   )
+})
+
+test("what LUO keeps is counted in whole pages, as kmho's is", () => {
+  assert.equal(luoMetadataBytes(16384, 1), (64 + 1 + 1) * 4096)
+  assert.equal(luoMetadataBytes(131072, 1), (512 + 2 + 1) * 4096)
+  assert.equal(luoMetadataBytes(16384, 100), 100 * (1 + 1 + 1) * 4096)
 })
 
 test('the floor has a step and a boot, and nothing else', () => {
