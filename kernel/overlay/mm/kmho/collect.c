@@ -17,7 +17,8 @@
  *
  * Most pages are small, and the process's alone. Those that follow each other are
  * taken by kmho_take_run(), which costs little more than a pin for each; it leaves
- * every other page to kmho_collect_pte().
+ * every other page to kmho_collect_pte(). kmho_take_huge_run() does the same for
+ * huge pages, and leaves others to kmho_collect_pmd().
  */
 
 #define pr_fmt(fmt) "kmho: " fmt
