@@ -363,7 +363,8 @@ static unsigned long kmho_take_huge_run(struct kmho_collector *c, pmd_t *pmd,
 		if (!pmd_present(pmdval) || !pmd_trans_huge(pmdval))
 			break;
 		page = pmd_page(pmdval);
-		if ((page->flags.f & want) != want || kmho_in_scratch(c, page, 0))
+		if ((page->flags.f & want) != want ||
+		    kmho_in_scratch(c, page, KMHO_BLOCK_ORDER))
 			break;
 		folio = (struct folio *)page;
 		if (folio_order(folio) != KMHO_BLOCK_ORDER ||
