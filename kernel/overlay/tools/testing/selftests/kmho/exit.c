@@ -723,7 +723,8 @@ static void held_in_scratch(void)
 	nr = info.present / kt_page;
 	must(!kt_takeover(kt_key(0), base, NR_LATE));
 	must(kt_same(base, 0, nr, SEED));
-	must(kt_zero(base, nr, 1));
+	if (nr < NR_LATE)
+		must(kt_zero(base, nr, 1));
 }
 
 /* Huge pages that have to be moved while most of what is free lies in scratch areas, too */
