@@ -24,6 +24,7 @@
 #define pr_fmt(fmt) "kmho: " fmt
 
 #include <linux/mm.h>
+#include <linux/delay.h>
 #include <linux/fs.h>
 #include <linux/kexec_handover.h>
 #include <linux/leafops.h>
@@ -811,6 +812,22 @@ int kmho_migrate(struct list_head *folios, u64 *nr_migrated)
 }
 
 /**
+ * kmho_before_retry - have those who hold a page for a moment let go of it
+ * @tries:	how often a block was looked at again already, less than KMHO_TRIES
+ * @drain:	a page could not be isolated
+ *
+ * A page may be in a CPU's batch. Reclaim, for one, takes its time: the waits
+ * get longer, to a quarter of a second altogether.
+ */
+void kmho_before_retry(unsigned int tries, bool drain)
+{
+	if (drain || tries)
+		lru_add_drain_all();
+	if (tries > 1)
+		msleep(1U << (tries - 2));
+}
+
+/**
  * kmho_collect_block - find the pages of a block and pin them
  * @c:		collector; its extents are the result
  * @start:	first address
@@ -864,8 +881,7 @@ static int kmho_collect_block(struct kmho_collector *c, unsigned long start,
 		}
 		if (err)
 			goto out;
-		if (c->drain || tries)
-			lru_add_drain_all();
+		kmho_before_retry(tries, c->drain);
 	}
 	err = -EBUSY;
 	goto out;

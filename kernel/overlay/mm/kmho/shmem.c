@@ -639,8 +639,7 @@ static int kmho_gather_block(struct kmho_gather *g)
 		}
 		if (err)
 			goto out;
-		if (g->again || tries)
-			lru_add_drain_all();
+		kmho_before_retry(tries, g->again);
 	}
 	err = -EBUSY;
 out:
