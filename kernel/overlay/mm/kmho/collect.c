@@ -815,16 +815,19 @@ int kmho_migrate(struct list_head *folios, u64 *nr_migrated)
  * kmho_before_retry - have those who hold a page for a moment let go of it
  * @tries:	how often a block was looked at again already, less than KMHO_TRIES
  * @drain:	a page could not be isolated
+ * @wait:	there is no other way to have the pages
  *
  * A page may be in a CPU's batch. Reclaim, for one, takes its time: the waits
  * get longer, to a quarter of a second altogether.
  */
-void kmho_before_retry(unsigned int tries, bool drain)
+void kmho_before_retry(unsigned int tries, bool drain, bool wait)
 {
+	if (tries == KMHO_TRIES - 1)
+		return;
 	if (drain || tries)
 		lru_add_drain_all();
-	if (tries > 1)
-		msleep(1U << (tries - 2));
+	if (wait && tries > 1)
+		msleep(2U << (tries - 2));
 }
 
 /**
@@ -881,7 +884,8 @@ static int kmho_collect_block(struct kmho_collector *c, unsigned long start,
 		}
 		if (err)
 			goto out;
-		kmho_before_retry(tries, c->drain);
+		/* What cannot be moved can be copied when it must. */
+		kmho_before_retry(tries, c->drain, !c->must);
 	}
 	err = -EBUSY;
 	goto out;

@@ -378,7 +378,7 @@ void kmho_wait_unsealed(void);
 #define KMHO_TRIES	10
 
 /* Address space to extents (collect.c) */
-void kmho_before_retry(unsigned int tries, bool drain);
+void kmho_before_retry(unsigned int tries, bool drain, bool wait);
 int kmho_check_vmas(struct mm_struct *mm, unsigned long start,
 		    unsigned long end);
 int kmho_collect(struct kmho_record *rec);

@@ -639,7 +639,7 @@ static int kmho_gather_block(struct kmho_gather *g)
 		}
 		if (err)
 			goto out;
-		kmho_before_retry(tries, g->again);
+		kmho_before_retry(tries, g->again, true);
 	}
 	err = -EBUSY;
 out:
