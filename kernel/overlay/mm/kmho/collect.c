@@ -16,8 +16,9 @@
  * The others are the file's, and holes here.
  *
  * Most pages are small, and the process's alone. Those that follow each other are
- * taken by kmho_take_run(), which costs little more than a pin for each; it leaves
- * every other page to kmho_collect_pte(). kmho_take_huge_run() does the same for
+ * taken by kmho_take_run(), which costs little more than a pin for each. A large
+ * folio that is mapped as a whole is taken by kmho_take_folio() with one pin. Every
+ * other page is left to kmho_collect_pte(). kmho_take_huge_run() does the same for
  * huge pages, and leaves others to kmho_collect_pmd().
  */
 
@@ -285,6 +286,49 @@ static void kmho_count_run(struct kmho_collector *c, struct page *page,
 }
 
 /*
+ * Take a large folio that is anonymous and that page table entries map from its
+ * start to its end, unless somebody has pinned it: whether its pages are shared
+ * does not matter then, as no record can have them.
+ *
+ * Returns how many page table entries were dealt with; 0: it is of another kind.
+ */
+static unsigned long kmho_take_folio(struct kmho_collector *c, pte_t *pte,
+				     struct folio *folio, unsigned long addr,
+				     unsigned long max)
+{
+	unsigned int order = folio_order(folio);
+	unsigned long nr = 1UL << order, i;
+	u64 vpn = kmho_vpn(c, addr);
+	pte_t ptent = ptep_get(pte);
+	pteval_t val, step;
+
+	if (nr > min(max, PTRS_PER_PTE - vpn % PTRS_PER_PTE) ||
+	    !folio_test_anon(folio) || folio_maybe_dma_pinned(folio) ||
+	    kmho_in_scratch(c, &folio->page, order))
+		return 0;
+
+	val = pte_val(ptent);
+	step = pte_val(pte_next_pfn(ptent)) - val;
+	for (i = 0; i < nr; i += pte_batch_hint(pte + i, ptent)) {
+		ptent = ptep_get(pte + i);
+		if (pte_val(ptent) != val + i * step)
+			return 0;
+	}
+
+	if (!try_pin_large_folio(folio, nr))
+		return 0;
+	kmho_count_run(c, &folio->page, nr);
+	/* Another record may have found it without a pin just now, too. */
+	if (kmho_folio_pins(folio) > nr) {
+		gup_put_folio(folio, nr, FOLL_PIN);
+		return 0;
+	}
+
+	kmho_add(c, vpn, &folio->page, nr, order, false);
+	return nr;
+}
+
+/*
  * Take small pages that are anonymous and the process's alone, and that follow
  * each other in both address spaces. Nobody else can have such a page in a
  * record, and it needs no closer look.
@@ -308,8 +352,12 @@ static unsigned long kmho_take_run(struct kmho_collector *c, pte_t *pte,
 	page = pfn_to_page(pfn);
 	first = page;
 	flags = first->flags.f & KMHO_RUN_FLAGS;
-	if (flags & BIT(PG_head) || !(flags & BIT(PG_anon_exclusive)) ||
-	    is_zone_device_page(first) || kmho_in_scratch(c, first, 0))
+	if (is_zone_device_page(first))
+		return 0;
+	if (flags & BIT(PG_head))
+		return kmho_take_folio(c, pte, (struct folio *)first, addr,
+				       max);
+	if (!(flags & BIT(PG_anon_exclusive)) || kmho_in_scratch(c, first, 0))
 		return 0;
 
 	/* It ends with the pageblock, and with the block of the record. */
@@ -372,8 +420,8 @@ static unsigned long kmho_take_huge_run(struct kmho_collector *c, pmd_t *pmd,
 		    !folio_test_anon(folio) || folio_is_zone_device(folio))
 			break;
 
-		folio_ref_add(folio, PTRS_PER_PTE);
-		atomic_add(PTRS_PER_PTE, &folio->_pincount);
+		if (!try_pin_large_folio(folio, PTRS_PER_PTE))
+			break;
 		kmho_count_run(c, page, PTRS_PER_PTE);
 		c->ext[c->nr++] = kmho_extent_make(kmho_vpn(c, addr),
 						   page_to_pfn(page),

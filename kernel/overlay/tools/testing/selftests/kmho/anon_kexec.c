@@ -38,6 +38,8 @@ enum {
 	SCATTERED,
 	USERS,
 	THP_ROW,
+	MTHP_SHARED,
+	MTHP_SHARED_CHILD,
 	TO = 64,	/* where things are moved to */
 	KEYS = 1000,	/* keys of the case with many */
 };
@@ -419,6 +421,51 @@ static void mthp_after(void)
 	must(kt_same(base, 0, 35, SEED(MTHP)));
 	must(kt_zero(base, 35, 2));
 	must(kt_same(base, 37, nr - 37, SEED(MTHP)));
+}
+
+/* No page may be in two records: who comes second has copies. */
+static void mthp_shared_before(void)
+{
+	unsigned long base = kt_addr(MTHP_SHARED), nr = 500;
+	pid_t pid;
+
+	need_mthp("madvise");
+	kt_map(base, nr);
+	must(!madvise(kt_ptr(base), nr * kt_page, MADV_HUGEPAGE));
+	kt_fill(base, 0, nr, SEED(MTHP_SHARED));
+	pid = kt_fork();
+	if (!pid) {
+		/* some are its own, one of them in part */
+		kt_fill(base, 32, 32, SEED(MTHP_SHARED_CHILD));
+		kt_fill(base, 100, 3, SEED(MTHP_SHARED_CHILD));
+		must(!kt_handover(kt_key(MTHP_SHARED_CHILD), base, nr));
+		_exit(0);
+	}
+	must(kt_wait(pid) == 0);
+	must(!kt_handover(kt_key(MTHP_SHARED), base, nr));
+	kt_fill(base, 200, 100, SEED(MTHP_SHARED) + 99);
+	need_mthp("never");
+}
+
+static void mthp_shared_after(void)
+{
+	unsigned long base = kt_addr(MTHP_SHARED), nr = 500;
+	unsigned long child = kt_addr(MTHP_SHARED_CHILD);
+
+	need_mthp("never");
+	must_be_incoming(kt_key(MTHP_SHARED), nr, nr);
+	must_be_incoming(kt_key(MTHP_SHARED_CHILD), nr, nr);
+	must(!kt_takeover(kt_key(MTHP_SHARED), base, nr));
+	must(kt_same(base, 0, 200, SEED(MTHP_SHARED)));
+	must(kt_same(base, 200, 100, SEED(MTHP_SHARED) + 99));
+	must(kt_same(base, 300, nr - 300, SEED(MTHP_SHARED)));
+
+	must(!kt_takeover_to(kt_key(MTHP_SHARED_CHILD), base, nr, &child));
+	must(kt_same(child, 0, 32, SEED(MTHP_SHARED)));
+	must(kt_same(child, 32, 32, SEED(MTHP_SHARED_CHILD)));
+	must(kt_same(child, 64, 36, SEED(MTHP_SHARED)));
+	must(kt_same(child, 100, 3, SEED(MTHP_SHARED_CHILD)));
+	must(kt_same(child, 103, nr - 103, SEED(MTHP_SHARED)));
 }
 
 /* ---- swap ---- */
@@ -960,6 +1007,7 @@ static const struct kt_case cases[] = {
 	CASE("a range that begins and ends inside huge pages", thp_range_part),
 	CASE("huge pages in a row, with other pages between them", thp_row),
 	CASE("64 KiB huge pages", mthp),
+	CASE("64 KiB huge pages that two processes share, each in a record", mthp_shared),
 	CASE("pages that were swapped out", swapped),
 	CASE("huge pages that were swapped out in part", swapped_thp),
 	CASE("2000 ranges under one key", ranges),
