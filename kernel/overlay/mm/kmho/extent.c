@@ -512,6 +512,25 @@ err_destroy:
 	return err;
 }
 
+/* Extents that KHO is told of at a time, and their runs on the stack */
+#define KMHO_MAX_RUNS	32
+
+/* The runs of pages of as many extents as KHO is told of at a time */
+static unsigned int kmho_extent_runs(const struct kmho_extent_ser *ext,
+				     unsigned long nr,
+				     struct kho_page_run *runs)
+{
+	unsigned int i;
+
+	nr = min(nr, KMHO_MAX_RUNS);
+	for (i = 0; i < nr; i++) {
+		runs[i].page = kmho_extent_page(&ext[i]);
+		runs[i].nr_pages = kmho_extent_nr(&ext[i]);
+	}
+
+	return nr;
+}
+
 /**
  * kmho_extents_preserve - have KHO keep the pages of extents
  * @ext:	the extents
@@ -521,12 +540,14 @@ err_destroy:
  */
 int kmho_extents_preserve(const struct kmho_extent_ser *ext, unsigned long nr)
 {
+	struct kho_page_run runs[KMHO_MAX_RUNS];
 	unsigned long i;
+	unsigned int n;
 	int err;
 
-	for (i = 0; i < nr; i++) {
-		err = kho_preserve_pages(kmho_extent_page(&ext[i]),
-					 kmho_extent_nr(&ext[i]));
+	for (i = 0; i < nr; i += n) {
+		n = kmho_extent_runs(ext + i, nr - i, runs);
+		err = kho_preserve_page_runs(runs, n);
 		if (err) {
 			kmho_extents_unpreserve(ext, i);
 			return err;
@@ -544,11 +565,14 @@ int kmho_extents_preserve(const struct kmho_extent_ser *ext, unsigned long nr)
 void kmho_extents_unpreserve(const struct kmho_extent_ser *ext,
 			     unsigned long nr)
 {
+	struct kho_page_run runs[KMHO_MAX_RUNS];
 	unsigned long i;
+	unsigned int n;
 
-	for (i = 0; i < nr; i++)
-		kho_unpreserve_pages(kmho_extent_page(&ext[i]),
-				     kmho_extent_nr(&ext[i]));
+	for (i = 0; i < nr; i += n) {
+		n = kmho_extent_runs(ext + i, nr - i, runs);
+		kho_unpreserve_page_runs(runs, n);
+	}
 }
 
 /**

@@ -1281,7 +1281,7 @@ static long kmho_install_target(struct kmho_installer *in,
 
 	for_each_kmho_target_extent(in, t, pos, ext) {
 		if (!(ext->what & KMHO_EXTENT_IN))
-			kmho_unkeep_extent(in->rec, ext);
+			kmho_unkeep_extents(in->rec, ext, 1);
 		cond_resched();
 	}
 	for_each_kmho_target_extent(in, t, pos, ext) {

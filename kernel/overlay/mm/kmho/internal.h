@@ -331,12 +331,13 @@ static inline unsigned long kmho_range_nr_blocks(const struct kmho_range *range)
 	return kmho_range_block(range, range->end - 1) + 1;
 }
 
-/* Have KHO let go of an extent of a record, if it was asked to keep it. */
-static inline void kmho_unkeep_extent(const struct kmho_record *rec,
-				      const struct kmho_extent_ser *ext)
+/* Have KHO let go of extents of a record, if it was asked to keep them. */
+static inline void kmho_unkeep_extents(const struct kmho_record *rec,
+				       const struct kmho_extent_ser *ext,
+				       unsigned long nr)
 {
 	if (!rec->unkept)
-		kmho_extents_unpreserve(ext, 1);
+		kmho_extents_unpreserve(ext, nr);
 }
 
 /* Held for reading by every operation, for writing from seal to kexec */

@@ -116,7 +116,7 @@ static void kmho_for_pending(struct kmho_pending *p,
 static void kmho_let_go_of(const struct kmho_record *rec,
 			   struct kmho_extent_ser *ext)
 {
-	kmho_unkeep_extent(rec, ext);
+	kmho_unkeep_extents(rec, ext, 1);
 	kmho_extent_release(ext);
 }
 

@@ -290,13 +290,18 @@ int kmho_record_keep(struct kmho_record *rec)
  */
 void kmho_record_discard(struct kmho_record *rec)
 {
-	struct kmho_extent_ser *ext;
-	struct kmho_pos pos;
+	unsigned long page, i;
 
-	for_each_kmho_entry(&rec->extents, pos, ext) {
-		kmho_unkeep_extent(rec, ext);
-		kmho_extent_release(ext);
-		cond_resched();
+	for (page = 0; page < rec->extents.nr_pages; page++) {
+		struct kmho_extent_ser *ext = kmho_page_entries(&rec->extents,
+								page);
+		unsigned long nr = rec->extents.pages[page]->count;
+
+		kmho_unkeep_extents(rec, ext, nr);
+		for (i = 0; i < nr; i++) {
+			kmho_extent_release(&ext[i]);
+			cond_resched();
+		}
 	}
 	kmho_account(rec, -rec->nr_pages, false);
 	kmho_claims_drop(rec, 0, ULONG_MAX);
