@@ -18,7 +18,6 @@
 #ifndef __KMHO_TEST_H
 #define __KMHO_TEST_H
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -340,28 +339,9 @@ static inline long kt_meminfo(const char *name)
 	return kt_field("/proc/meminfo", name);
 }
 
-/* Is there a thread of the kernel of this name? */
-static inline bool kt_has_thread(const char *name)
-{
-	DIR *proc = opendir("/proc");
-	char path[300], comm[32];
-	struct dirent *entry;
-	bool found = false;
-
-	must(proc);
-	while (!found && (entry = readdir(proc))) {
-		snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
-		found = kt_read_file(path, comm, sizeof(comm)) &&
-			!strncmp(comm, name, strlen(name));
-	}
-	closedir(proc);
-	return found;
-}
-
 /*
  * Free memory in KiB, with what processors keep back for themselves: that can be
- * an eighth of all memory, and would hide whether anything has been lost. What boot
- * held back, between what was preserved, is free before long, too.
+ * an eighth of all memory, and would hide whether anything has been lost.
  */
 static inline long kt_free_kib(void)
 {
@@ -369,8 +349,6 @@ static inline long kt_free_kib(void)
 	long pages = 0;
 	char *at = buf;
 
-	while (kt_has_thread("free_held"))
-		usleep(10000);
 	must(kt_read_file("/proc/zoneinfo", buf, sizeof(buf)));
 	while ((at = strstr(at, " count:"))) {
 		at += strlen(" count:");
