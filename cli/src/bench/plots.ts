@@ -36,12 +36,13 @@ export async function plotMetric(metric: Metric, dots: readonly Dot[], unit: str
   const plot = Plot.plot({
     document: document as never,
     width: 860,
-    height: 70 + rows.length * 26,
+    height: 92 + rows.length * 26,
     marginLeft: 230,
     marginRight: 30,
     marginTop: 56,
+    marginBottom: 46,
     style: { background: 'white', color: '#222', fontSize: '12px' },
-    x: { type: 'log', grid: true, label: `${METRICS[metric]}${unit ? `, ${unit}` : ''} (logarithmic) →`, labelAnchor: 'center', tickFormat: '~s' },
+    x: { type: 'log', grid: true, label: `${METRICS[metric]}${unit ? `, ${unit}` : ''} (logarithmic) →`, labelAnchor: 'center', labelOffset: 40, tickFormat: '~s' },
     y: { domain: rows, label: null },
     color: { domain: SYSTEMS.map(({ title }) => title), range: SYSTEMS.map(({ name }) => COLORS[name]) },
     marks: [
