@@ -47,13 +47,15 @@ export function lostSymbols(fragments: readonly string[], config: string): { nam
 /** Reads the fragments of a flavor. */
 export async function readFragments(dir: string, arch: Arch, flavor: Flavor): Promise<{ paths: string[]; texts: string[] }> {
   const paths = fragmentNames(arch, flavor).map((name) => join(dir, name))
-  const texts = await Promise.all(
-    paths.map((path) =>
-      readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+  const texts: string[] = []
+  // One after the other, so that the first that is missing is the one that is named.
+  for (const path of paths) {
+    texts.push(
+      await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
         throw error.code === 'ENOENT' ? new UsageError({ expected: `the fragment ${path}`, found: 'no such file' }) : error
       }),
-    ),
-  )
+    )
+  }
   return { paths, texts }
 }
 
