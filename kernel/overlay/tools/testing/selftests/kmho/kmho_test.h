@@ -315,7 +315,7 @@ static inline bool kt_read_file(const char *path, char *buf, size_t size)
 	return true;
 }
 
-/* A number, in KiB where the file says so, after "name:" in a file of such lines */
+/* A number, in KiB where the file says so, after "name:" or "name " in a file of such lines */
 static inline long kt_field(const char *path, const char *name)
 {
 	static char buf[16384];
@@ -325,7 +325,7 @@ static inline long kt_field(const char *path, const char *name)
 	if (!kt_read_file(path, buf, sizeof(buf)))
 		return -1;
 	while (at) {
-		if (!strncmp(at, name, len) && at[len] == ':')
+		if (!strncmp(at, name, len) && (at[len] == ':' || at[len] == ' '))
 			return strtol(at + len + 1, NULL, 10);
 		at = strchr(at, '\n');
 		if (at)
