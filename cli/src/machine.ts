@@ -217,6 +217,7 @@ export function vmOptions(run: GuestRun, dir: string): VmOptions {
       // While identify_cpu() sets the CPU's features anew, pgtable_l5_enabled() is false for a moment.
       // KASAN takes what an interrupt does just then for wild accesses.
       ...(setup.arch === 'x86_64' && setup.kernel.flavor === 'debug' ? ['no5lvl'] : []),
+      ...(setup.kernel.flavor === 'debug' ? ['numa=fake=2'] : []),
       ...(run.cmdline ?? []),
     ],
     ...(run.disks ? { disks: run.disks } : {}),
