@@ -207,6 +207,7 @@ export function vmOptions(run: GuestRun, dir: string): VmOptions {
     signal: run.signal,
     ...(run.kho ? { kho: run.kho } : {}),
     ...(run.cpus === undefined ? {} : { cpus: run.cpus }),
+    ...(setup.kernel.flavor === 'debug' && (run.cpus ?? 2) % 2 === 0 ? { numa: true } : {}),
     ...(run.icount ? { icount: true } : {}),
     cmdline: [
       // The suites run at every boot otherwise, and log the errors that they provoke.
@@ -217,7 +218,6 @@ export function vmOptions(run: GuestRun, dir: string): VmOptions {
       // While identify_cpu() sets the CPU's features anew, pgtable_l5_enabled() is false for a moment.
       // KASAN takes what an interrupt does just then for wild accesses.
       ...(setup.arch === 'x86_64' && setup.kernel.flavor === 'debug' ? ['no5lvl'] : []),
-      ...(setup.kernel.flavor === 'debug' ? ['numa=fake=2'] : []),
       ...(run.cmdline ?? []),
     ],
     ...(run.disks ? { disks: run.disks } : {}),

@@ -48,6 +48,20 @@ export function buildKernelCmdline(o: VmOptions): string {
   return words.join(' ');
 }
 
+/** Nodes that meet on a multiple of 4 MiB, as those of machines do, and nodes of `numa=fake=2` do not. */
+function numaArgs(memoryMiB: number, cpus: number): string[] {
+  expectThat(cpus % 2 === 0, 'an even number of CPUs, for two NUMA nodes', cpus, 'give the guest two');
+  const first = Math.floor(memoryMiB / 8) * 4;
+  const half = cpus / 2;
+  const node = (id: number, size: number, from: number, to: number): string[] => [
+    '-object',
+    `memory-backend-ram,id=node${id},size=${size}M`,
+    '-numa',
+    `node,nodeid=${id},memdev=node${id},cpus=${from}-${to}`,
+  ];
+  return [...node(0, first, 0, half - 1), ...node(1, memoryMiB - first, half, cpus - 1)];
+}
+
 export function buildQemuArgv(o: VmOptions): QemuArgv {
   const facts = archFacts(o.arch);
   const accel = o.accel ?? 'tcg';
@@ -63,7 +77,8 @@ export function buildQemuArgv(o: VmOptions): QemuArgv {
 
   const args = ['-name', optionValue(o.name ?? `kmho-${o.arch}`), '-no-user-config', '-nodefaults'];
   args.push('-machine', facts.machine(accel), '-cpu', facts.cpu(accel));
-  args.push('-smp', String(cpus), '-m', `${o.memoryMiB}M`);
+  args.push('-smp', o.numa ? `${cpus},sockets=2` : String(cpus), '-m', `${o.memoryMiB}M`);
+  if (o.numa) args.push(...numaArgs(o.memoryMiB, cpus));
   if (accel === 'kvm') args.push('-accel', 'kvm');
   // One thread for all CPUs is what makes counted instructions repeatable.
   else args.push('-accel', o.icount ? 'tcg,thread=single' : 'tcg,thread=multi');

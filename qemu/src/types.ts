@@ -16,6 +16,8 @@ export interface VmOptions {
   memoryMiB: number;
   /** Virtual CPUs; 2 unless told. */
   cpus?: number;
+  /** With `true` memory and CPUs are on two NUMA nodes, half of them on each. */
+  numa?: boolean;
   /** `on` unless told; `off` is the control run. `none` leaves both kho parameters out of the command line. */
   kho?: 'on' | 'off' | 'none';
   /** Value of kho_scratch=; DEFAULT_KHO_SCRATCH unless told. Must hold the next kernel's image and initrd. */

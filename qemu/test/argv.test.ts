@@ -45,6 +45,14 @@ test('arm64 with a root disk, a share and a raw disk', () => {
   );
 });
 
+test('two NUMA nodes meet on a multiple of 4 MiB, and share the CPUs', () => {
+  assert.match(
+    golden({ ...base, memoryMiB: 514, cpus: 4, numa: true }),
+    / -smp 4,sockets=2 -m 514M -object memory-backend-ram,id=node0,size=256M -numa node,nodeid=0,memdev=node0,cpus=0-1 -object memory-backend-ram,id=node1,size=258M -numa node,nodeid=1,memdev=node1,cpus=2-3 /,
+  );
+  assert.throws(() => golden({ ...base, cpus: 3, numa: true }), UsageError);
+});
+
 test('a further port is a socket beside the log', () => {
   assert.match(golden({ ...base, ports: ['org.kmho.kv'] }), / -chardev socket,id=port0,path=\/log\/org\.kmho\.kv\.sock,server=on,wait=off -device virtserialport,chardev=port0,name=org\.kmho\.kv /);
 });
