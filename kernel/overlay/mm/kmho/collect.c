@@ -839,7 +839,7 @@ static int kmho_fault_in(struct kmho_collector *c)
  *
  * Context: in memalloc_pin_save(): a scratch area is movable memory, where a
  * pin must not be.
- * Return: how many of them are still where they were; -ENOMEM.
+ * Return: 0, even if some of them are still where they were; -ENOMEM.
  */
 int kmho_migrate(struct list_head *folios, u64 *nr_migrated)
 {
@@ -856,7 +856,7 @@ int kmho_migrate(struct list_head *folios, u64 *nr_migrated)
 			    &nr);
 	*nr_migrated += nr;
 	putback_movable_pages(folios);
-	return err;
+	return err < 0 ? err : 0;
 }
 
 /**
@@ -928,7 +928,7 @@ static int kmho_collect_block(struct kmho_collector *c, unsigned long start,
 
 			/* What cannot be moved is copied in the end. */
 			if (!c->must)
-				err = err ?: min(ret, 0);
+				err = err ?: ret;
 		}
 		if (err)
 			goto out;

@@ -133,8 +133,7 @@ struct kmho_claim {
  * @claimed:	which of its pages somebody claims
  * @migrate:	isolated folios that lie in scratch areas
  * @again:	something moved away meanwhile
- * @put_off:	something cannot be had now; the block is to be looked at again
- * @last:	put off what somebody changes meanwhile
+ * @put_off:	something cannot be had as long as the file is so short
  * @must:	pass over what cannot be had, do not fail for it
  */
 struct kmho_gather {
@@ -148,7 +147,6 @@ struct kmho_gather {
 	struct list_head migrate;
 	bool again;
 	bool put_off;
-	bool last;
 	bool must;
 };
 
@@ -491,15 +489,6 @@ static int kmho_gather_pin(struct kmho_gather *g, struct folio *folio,
 	return 0;
 }
 
-/* Somebody changes the file, which is noted. Without an end, if it has to be. */
-static void kmho_gather_later(struct kmho_gather *g)
-{
-	if (g->last)
-		g->put_off = true;
-	else
-		g->again = true;
-}
-
 /* Called with a reference to the folio, which is locked. */
 static int kmho_gather_folio(struct kmho_gather *g, struct folio *folio)
 {
@@ -508,14 +497,14 @@ static int kmho_gather_folio(struct kmho_gather *g, struct folio *folio)
 				g->first + PTRS_PER_PTE) - g->first;
 
 	if (folio->mapping != kmho_object_inode(g->obj)->i_mapping) {
-		kmho_gather_later(g);
+		g->again = true;
 		return 0;
 	}
 	if (find_next_bit(g->claimed, end, at) >= end)
 		return 0;
 	/* A larger folio came in place of those that were passed already. */
 	if (g->nr && g->first + at < kmho_extent_end(&g->ext[g->nr - 1])) {
-		kmho_gather_later(g);
+		g->again = true;
 		return 0;
 	}
 	if (folio_contain_hwpoisoned_page(folio)) {
@@ -527,8 +516,8 @@ static int kmho_gather_folio(struct kmho_gather *g, struct folio *folio)
 	}
 	if (kho_scratch_overlap(PFN_PHYS(folio_pfn(folio)),
 				folio_size(folio))) {
-		if (g->last || !folio_isolate_lru(folio)) {
-			kmho_gather_later(g);
+		if (!folio_isolate_lru(folio)) {
+			g->again = true;
 			return 0;
 		}
 		list_add_tail(&folio->lru, &g->migrate);
@@ -631,23 +620,22 @@ static int kmho_gather_block(struct kmho_gather *g)
 	/* What is read in or migrated to is not to lie in a scratch area. */
 	unsigned int flags = memalloc_pin_save();
 	unsigned int tries;
-	int left = 0; /* folios that could not be moved last time */
 	int err;
 
 	for (tries = 0; tries < KMHO_TRIES; tries++) {
 		g->nr = 0;
 		g->again = false;
 		g->put_off = false;
-		g->last = !g->must && !left && tries == KMHO_TRIES - 1;
 		err = kmho_gather_walk(g);
 		if (!err && !g->again && list_empty(&g->migrate))
 			goto out;
 
 		kmho_gather_unpin(g);
-		left = 0;
 		if (!list_empty(&g->migrate)) {
-			left = kmho_migrate(&g->migrate, &g->obj->nr_migrated);
-			err = err ?: min(left, 0);
+			int ret = kmho_migrate(&g->migrate,
+					       &g->obj->nr_migrated);
+
+			err = err ?: ret;
 		}
 		if (err)
 			goto out;
