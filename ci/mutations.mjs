@@ -24,6 +24,7 @@ const MUTATIONS = [
   { name: 'frozen memory stays writable', file: 'freeze.c', find: 'ptep_set_wrprotect(walk->mm, addr, pte);\n\t\tif', put: 'if', scenario: 'freeze', fails: /./ },
   { name: 'frozen shared memory goes on with the file', file: 'freeze.c', find: 'kmho_claims_frozen(rec);', put: 'kmho_claims_thaw(rec);', scenario: 'shmem', fails: /FREEZE is in the file only/ },
   { name: 'what was frozen at different moments is shared', file: 'shmem.c', find: 'else if (!kmho_frozen_fits(', put: 'else if (0 && !kmho_frozen_fits(', scenario: 'shmem', fails: /different moments/ },
+  { name: 'shared memory is frozen as it was handed over', file: 'shmem.c', find: 'err = kmho_claim_sync(claim, false);', put: 'err = 0;', scenario: 'shmem', fails: /misses nothing/ },
   { name: 'a page in a scratch area is taken where it is', file: 'collect.c', find: 'c->in_scratch = kho_scratch_overlap(', put: 'c->in_scratch = 0 && kho_scratch_overlap(', scenario: 'exit', fails: /scratch/ },
   { name: 'a page that another record has pinned is taken too', file: 'collect.c', find: 'if (kmho_folio_pins(folio) > nr && kmho_is_shared(', put: 'if (0 && kmho_is_shared(', also: { find: '|| !folio_maybe_dma_pinned(folio) ||', put: '|| true ||' }, scenario: 'live_kexec', fails: /./ },
   { name: 'a large folio that another record has pinned is taken too', file: 'collect.c', find: '|| folio_maybe_dma_pinned(folio) ||', put: '||', also: { find: 'if (kmho_folio_pins(folio) > nr) {', put: 'if (0) {' }, scenario: 'anon_kexec', fails: /two processes share/ },

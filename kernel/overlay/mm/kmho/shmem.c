@@ -65,6 +65,7 @@
  * @pages:	i_pages of the file; its lock protects @claims, the bits in them
  *		and @sealed against those who change the file
  * @none:	what @pages points to without a file
+ * @gfp:	how the file had its pages allocated
  * @claims:	&struct kmho_claim by page offset
  * @extents:	&struct kmho_extent_ser by page offset: of an object with a file
  *		without what the bits in @claims tell of
@@ -84,6 +85,7 @@ struct kmho_object {
 	struct path path;
 	struct xarray *pages;
 	struct xarray none;
+	gfp_t gfp;
 	struct rb_root_cached claims;
 	struct kmho_table extents;
 	bool sealed;
@@ -376,13 +378,18 @@ static struct kmho_object *kmho_object_alloc(u64 id)
 	return obj;
 }
 
-/* Have those who change the file find the object. */
+/*
+ * Have those who change the file find the object. The pages that come from here
+ * on are to stay where they are, so they are not to lie in a scratch area.
+ */
 static void kmho_object_bind(struct kmho_object *obj, const struct path *path)
 {
 	struct inode *inode = d_inode(path->dentry);
 
 	obj->path = *path;
 	path_get(&obj->path);
+	obj->gfp = mapping_gfp_mask(inode->i_mapping);
+	mapping_set_gfp_mask(inode->i_mapping, obj->gfp & ~__GFP_MOVABLE);
 	obj->pages = &inode->i_mapping->i_pages;
 	xa_lock_irq(obj->pages);
 	WRITE_ONCE(SHMEM_I(inode)->kmho, obj);
@@ -429,6 +436,7 @@ static void kmho_object_release(struct kref *ref)
 		xa_lock_irq(obj->pages);
 		WRITE_ONCE(SHMEM_I(kmho_object_inode(obj))->kmho, NULL);
 		xa_unlock_irq(obj->pages);
+		mapping_set_gfp_mask(kmho_object_inode(obj)->i_mapping, obj->gfp);
 	}
 	mutex_unlock(&kmho_objects_lock);
 
@@ -496,10 +504,6 @@ static int kmho_gather_folio(struct kmho_gather *g, struct folio *folio)
 	unsigned long end = min(folio_next_index(folio),
 				g->first + PTRS_PER_PTE) - g->first;
 
-	if (folio->mapping != kmho_object_inode(g->obj)->i_mapping) {
-		g->again = true;
-		return 0;
-	}
 	if (find_next_bit(g->claimed, end, at) >= end)
 		return 0;
 	/* A larger folio came in place of those that were passed already. */
@@ -587,6 +591,12 @@ static int kmho_gather_walk(struct kmho_gather *g)
 				}
 			} else {
 				folio_lock(folio);
+				if (folio->mapping != mapping) {
+					/* What is there in its place now? */
+					folio_unlock(folio);
+					index = indices[i];
+					break;
+				}
 			}
 			err = kmho_gather_folio(g, folio);
 			folio_unlock(folio);

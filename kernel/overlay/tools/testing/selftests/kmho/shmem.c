@@ -1026,6 +1026,78 @@ static void frozen_at_once(void)
 	must(!fcntl(at_once_fd, F_ADD_SEALS, F_SEAL_WRITE));
 }
 
+/* Even pages come one after the other, and odd ones come and go */
+#define GROWN	1024
+
+struct growth {
+	int fd;
+	unsigned long done;
+	unsigned long frozen;
+};
+
+static void *grow(void *arg)
+{
+	struct growth *g = arg;
+	unsigned long i;
+
+	for (i = 0; i < GROWN; i++) {
+		kt_fill(kt_addr(1), i, 1, SEED);
+		must(pwrite(g->fd, kt_ptr(kt_addr(1) + i * kt_page), kt_page,
+			    2 * i * kt_page) == (ssize_t)kt_page);
+		__atomic_store_n(&g->done, i + 1, __ATOMIC_RELEASE);
+		usleep(500);
+	}
+	return NULL;
+}
+
+static void *come_and_go(void *arg)
+{
+	struct growth *g = arg;
+	unsigned long i;
+
+	for (i = 0;; i++) {
+		off_t at = (2 * (kt_mix(i) % GROWN) + 1) * kt_page;
+
+		must(pwrite(g->fd, "kmho", 4, at) == 4);
+		must(!fallocate(g->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, kt_page));
+	}
+	return NULL;
+}
+
+static void do_frozen_growing(void *arg)
+{
+	struct growth *g = arg;
+	pthread_t thread;
+
+	share(kt_addr(0), 2 * GROWN, g->fd);
+	kt_map(kt_addr(1), GROWN);
+	must(!pthread_create(&thread, NULL, grow, g));
+	must(!pthread_create(&thread, NULL, come_and_go, g));
+	must(!kt_handover(kt_key(0), kt_addr(0), 2 * GROWN));
+	while (__atomic_load_n(&g->done, __ATOMIC_ACQUIRE) < GROWN / 2)
+		usleep(1000);
+	g->frozen = __atomic_load_n(&g->done, __ATOMIC_ACQUIRE);
+	must(!kt_freeze(kt_key(0)));
+}
+
+static void frozen_growing(void)
+{
+	struct growth *g = mmap(NULL, kt_page, PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	unsigned long i;
+
+	must(g != MAP_FAILED);
+	g->fd = new_memfd(2 * GROWN);
+	kt_run(do_frozen_growing, g);
+	printf("# %lu of %lu pages at the freeze\n", g->frozen, g->done);
+	must(!kt_takeover(kt_key(0), kt_addr(0), 2 * GROWN));
+	kt_map(kt_addr(1), GROWN);
+	kt_fill(kt_addr(1), 0, GROWN, SEED);
+	for (i = 0; i < g->frozen; i++)
+		must(!memcmp(kt_ptr(kt_addr(0) + 2 * i * kt_page),
+			     kt_ptr(kt_addr(1) + i * kt_page), kt_page));
+}
+
 static const struct kt_case cases[] = {
 	{ "what would part shared memory from its record is EPERM", .now = refuses_to_part },
 	{ "truncation and punched holes are noted", .now = follows },
@@ -1060,6 +1132,7 @@ static const struct kt_case cases[] = {
 	{ "FREEZE, and then DROP or the end: all of it is free", .now = frozen_freed },
 	{ "FREEZE is charged to the memory cgroup", .now = frozen_charged },
 	{ "FREEZE of a file that changes all the time", .now = frozen_at_once },
+	{ "FREEZE of a file that grows misses nothing", .now = frozen_growing },
 	{ "a file in a mounted tmpfs is EOPNOTSUPP", .now = not_tmpfs },
 	{ "F_SEAL_FUTURE_WRITE: takeover in the same kernel is EPERM", .now = future_write },
 	{ "HANDOVER, and a live update of the same memfd: EBUSY", .now = live_update },
