@@ -148,6 +148,8 @@ export interface GuestRun {
   cpus?: number
   /** Count instructions, so that two runs take the same time by the guest's clock. */
   icount?: boolean
+  /** How much translated code an emulator keeps. */
+  translationsMiB?: number
   kho?: 'on' | 'off'
   cmdline?: string[]
   /** Run the kernel's KUnit suites while it boots. */
@@ -209,6 +211,7 @@ export function vmOptions(run: GuestRun, dir: string): VmOptions {
     ...(run.cpus === undefined ? {} : { cpus: run.cpus }),
     ...(setup.kernel.flavor === 'debug' && (run.cpus ?? 2) % 2 === 0 ? { numa: true } : {}),
     ...(run.icount ? { icount: true } : {}),
+    ...(run.translationsMiB === undefined ? {} : { translationsMiB: run.translationsMiB }),
     cmdline: [
       // The suites run at every boot otherwise, and log the errors that they provoke.
       `kunit.enable=${run.kunit ? 1 : 0}`,

@@ -81,7 +81,7 @@ export function buildQemuArgv(o: VmOptions): QemuArgv {
   if (o.numa) args.push(...numaArgs(o.memoryMiB, cpus));
   if (accel === 'kvm') args.push('-accel', 'kvm');
   // One thread for all CPUs is what makes counted instructions repeatable.
-  else args.push('-accel', o.icount ? 'tcg,thread=single' : 'tcg,thread=multi');
+  else args.push('-accel', `tcg,thread=${o.icount ? 'single' : 'multi'}${o.translationsMiB === undefined ? '' : `,tb-size=${o.translationsMiB}`}`);
   if (o.icount) args.push('-icount', 'shift=2,sleep=off');
   args.push('-display', 'none', '-monitor', 'none', '-no-reboot');
 

@@ -40,6 +40,12 @@ export interface VmOptions {
   gdb?: boolean;
   /** Count instructions: slower, one host thread, the same timing each time. TCG only. */
   icount?: boolean;
+  /**
+   * How many MiB of translated code TCG keeps; when they are full it forgets all of it. Its own choice is so large that it
+   * remembers the kernel before a kexec for ever, and each write of the next one to a page which that once ran code from
+   * is slow. 32 hold a kernel's boot, and not much of Node. TCG only.
+   */
+  translationsMiB?: number;
   /** This terminal becomes the guest's console. */
   interactive?: boolean;
   /** For the whole run, all kernels of it together. */

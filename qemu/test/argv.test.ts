@@ -82,6 +82,11 @@ test('counted instructions run on one thread', () => {
   assert.match(golden({ ...base, icount: true }), /-accel tcg,thread=single -icount shift=2,sleep=off/);
 });
 
+test('an emulator that forgets what it has translated', () => {
+  assert.match(golden({ ...base, translationsMiB: 32 }), /-accel tcg,thread=multi,tb-size=32 /);
+  assert.doesNotMatch(golden({ ...base, accel: 'kvm', translationsMiB: 32 }), /tb-size/);
+});
+
 test('a debugger finds the machine stopped and the kernel where its symbols say', () => {
   assert.match(golden({ ...base, gdb: true }), /nokaslr.*-gdb tcp:127\.0\.0\.1:1234 -S$/);
 });

@@ -26,6 +26,9 @@ export const WAYS: readonly Way[] = [
   { name: 'disk', title: 'our kernel, read from the disk again', flavor: 'default', with: 'disk' },
 ]
 
+/** An emulator that remembers the kernel before slows the next one down by up to half, wherever memory happens to lie. */
+export const GAP_TRANSLATIONS_MIB = 32
+
 export const GAP_SIZES = [256 << 20, 1 << 30]
 
 export interface GapSample {

@@ -7,7 +7,7 @@ import { appendFile, copyFile, mkdir, open, readFile, rm } from 'node:fs/promise
 import { basename, dirname, join, resolve } from 'node:path'
 import { portSocketPath, type Job, type VmResult } from '../../../qemu/src/index.js'
 import { Client } from '../bench/client.js'
-import { ANSWERS, GAP_PORT, GAP_SIZES, gapJob, gapRows, WAYS, type GapSample } from '../bench/gap.js'
+import { ANSWERS, GAP_PORT, GAP_SIZES, GAP_TRANSLATIONS_MIB, gapJob, gapRows, WAYS, type GapSample } from '../bench/gap.js'
 import { benchArgs, choosePoints, memoryOf, systemsOf, type Point } from '../bench/matrix.js'
 import { writePlots } from '../bench/plots.js'
 import { pointTables, toMarkdown } from '../bench/report.js'
@@ -257,6 +257,7 @@ async function measureGap(bench: Bench, size: number | undefined): Promise<ExitC
           setup: setupOf(setups, way.flavor),
           job: gapJob(way, bytes),
           memoryMiB,
+          translationsMiB: GAP_TRANSLATIONS_MIB,
           disks: [disk],
           ports: [GAP_PORT],
           onEvent: async (event, share) => {
