@@ -150,6 +150,8 @@ export interface GuestRun {
   icount?: boolean
   /** How much translated code an emulator keeps. */
   translationsMiB?: number
+  /** Have all memory from the start. */
+  preallocate?: boolean
   kho?: 'on' | 'off'
   cmdline?: string[]
   /** Run the kernel's KUnit suites while it boots. */
@@ -212,6 +214,7 @@ export function vmOptions(run: GuestRun, dir: string): VmOptions {
     ...(setup.kernel.flavor === 'debug' && (run.cpus ?? 2) % 2 === 0 ? { numa: true } : {}),
     ...(run.icount ? { icount: true } : {}),
     ...(run.translationsMiB === undefined ? {} : { translationsMiB: run.translationsMiB }),
+    ...(run.preallocate ? { preallocate: true } : {}),
     cmdline: [
       // The suites run at every boot otherwise, and log the errors that they provoke.
       `kunit.enable=${run.kunit ? 1 : 0}`,

@@ -48,14 +48,19 @@ export function buildKernelCmdline(o: VmOptions): string {
   return words.join(' ');
 }
 
+const memory = (id: string, sizeMiB: number, o: VmOptions): string[] => [
+  '-object',
+  `memory-backend-ram,id=${id},size=${sizeMiB}M${o.preallocate ? ',prealloc=on' : ''}`,
+];
+
 /** Nodes that meet on a multiple of 4 MiB, as those of machines do, and nodes of `numa=fake=2` do not. */
-function numaArgs(memoryMiB: number, cpus: number): string[] {
+function numaArgs(o: VmOptions, cpus: number): string[] {
+  const { memoryMiB } = o;
   expectThat(cpus % 2 === 0, 'an even number of CPUs, for two NUMA nodes', cpus, 'give the guest two');
   const first = Math.floor(memoryMiB / 8) * 4;
   const half = cpus / 2;
   const node = (id: number, size: number, from: number, to: number): string[] => [
-    '-object',
-    `memory-backend-ram,id=node${id},size=${size}M`,
+    ...memory(`node${id}`, size, o),
     '-numa',
     `node,nodeid=${id},memdev=node${id},cpus=${from}-${to}`,
   ];
@@ -78,7 +83,8 @@ export function buildQemuArgv(o: VmOptions): QemuArgv {
   const args = ['-name', optionValue(o.name ?? `kmho-${o.arch}`), '-no-user-config', '-nodefaults'];
   args.push('-machine', facts.machine(accel), '-cpu', facts.cpu(accel));
   args.push('-smp', o.numa ? `${cpus},sockets=2` : String(cpus), '-m', `${o.memoryMiB}M`);
-  if (o.numa) args.push(...numaArgs(o.memoryMiB, cpus));
+  if (o.numa) args.push(...numaArgs(o, cpus));
+  else if (o.preallocate) args.push(...memory('ram', o.memoryMiB, o), '-machine', 'memory-backend=ram');
   if (accel === 'kvm') args.push('-accel', 'kvm');
   // One thread for all CPUs is what makes counted instructions repeatable.
   else args.push('-accel', `tcg,thread=${o.icount ? 'single' : 'multi'}${o.translationsMiB === undefined ? '' : `,tb-size=${o.translationsMiB}`}`);

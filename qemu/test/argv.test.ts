@@ -87,6 +87,11 @@ test('an emulator that forgets what it has translated', () => {
   assert.doesNotMatch(golden({ ...base, accel: 'kvm', translationsMiB: 32 }), /tb-size/);
 });
 
+test('memory that is there from the start, on one node or on two', () => {
+  assert.match(golden({ ...base, preallocate: true }), /-object memory-backend-ram,id=ram,size=\d+M,prealloc=on -machine memory-backend=ram /);
+  assert.match(golden({ ...base, numa: true, preallocate: true }), /id=node0,size=\d+M,prealloc=on .*id=node1,size=\d+M,prealloc=on /);
+});
+
 test('a debugger finds the machine stopped and the kernel where its symbols say', () => {
   assert.match(golden({ ...base, gdb: true }), /nokaslr.*-gdb tcp:127\.0\.0\.1:1234 -S$/);
 });

@@ -258,6 +258,7 @@ async function measureGap(bench: Bench, size: number | undefined): Promise<ExitC
           job: gapJob(way, bytes),
           memoryMiB,
           translationsMiB: GAP_TRANSLATIONS_MIB,
+          preallocate: true,
           disks: [disk],
           ports: [GAP_PORT],
           onEvent: async (event, share) => {
