@@ -8,7 +8,7 @@ import { add, arches, check, finish, isMain, kmho } from './lib.mjs'
 export async function kernels() {
   const tallies = []
   for (const arch of arches) tallies.push(await check(`a kernel for ${arch}`, () => kmho(['kernel', 'build', '--arch', arch])))
-  tallies.push(await check('checkpatch --strict and sparse', () => kmho(['kernel', 'check', '--arch', arches[0]])))
+  tallies.push(await check("checkpatch --strict, sparse, memblock's own tests", () => kmho(['kernel', 'check', '--arch', arches[0]])))
   return add(...tallies)
 }
 

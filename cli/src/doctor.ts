@@ -66,6 +66,7 @@ export function needs(host: Arch): Need[] {
     { package: 'gzip', programs: ['gzip'], why: 'kernel images' },
     { package: 'e2fsprogs', programs: ['mke2fs'], why: "the guest's root file system" },
     { package: 'sparse', programs: ['sparse'], why: 'kmho kernel check' },
+    { package: 'liburcu-dev', anyFile: ['/usr/include/urcu.h', `/usr/include/${lib}/urcu.h`], why: "memblock's tests, in kmho kernel check" },
     { package: 'cpio', programs: ['cpio'], why: 'the unit tests of the initramfs' },
     { package: 'file', programs: ['file'], why: 'the unit tests of the initramfs' },
     { package: 'git', programs: ['git'], why: 'kmho kernel series' },

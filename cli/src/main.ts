@@ -71,7 +71,7 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
   on(
     kernel
       .command('check')
-      .description('checkpatch --strict on the series, sparse on its objects')
+      .description("checkpatch --strict on the series, sparse on its objects, memblock's own tests")
       .option('--arch <arch>', 'x86_64 or arm64; otherwise that of this machine')
       .option('--release <x.y>', 'of Linux; otherwise the one that is developed on')
       .option('--source <path>', 'your own tarball or tree of Linux'),

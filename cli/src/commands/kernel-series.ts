@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// `kmho kernel series`: the mails of the series; `kmho kernel check`: what checkpatch and
-// sparse say of them.
+// `kmho kernel series`: the mails of the series; `kmho kernel check`: what checkpatch,
+// sparse and memblock's own tests say of them.
 
 import { mkdtemp, mkdir, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
@@ -10,7 +10,7 @@ import { ExitCode } from '../errors.js'
 import { hostArch, parseArch } from '../kernel/arch.js'
 import { readBase } from '../kernel/base.js'
 import { makeCommand, withTree, type KernelOptions } from '../kernel/build.js'
-import { objectFolders, runCheckpatch, runSparse, type Finding } from '../kernel/check.js'
+import { objectFolders, runCheckpatch, runMemblock, runSparse, type Finding } from '../kernel/check.js'
 import { exportSeries } from '../kernel/series.js'
 import { chooseRoad, fetchSource, type KernelSource } from '../kernel/source.js'
 import type { Step } from '../runner.js'
@@ -89,6 +89,12 @@ export async function kernelCheck(options: SeriesOptions, context: Context): Pro
         return `${found.length} findings`
       },
     },
+    ...[false, true].map((numa): Step => ({
+      title: `memblock's own tests, ${numa ? 'with NUMA' : 'without NUMA'}`,
+      run: async (step) => {
+        return `${await withTree(kernel, step, ({ tree }) => withWork(context, (work) => runMemblock(tree, work, numa, signal)))} passed`
+      },
+    })),
   ]
   if (!(await context.run(steps))) return ExitCode.ok
   for (const { tool, level, where, text } of findings) context.ui.print(`${tool} ${level}: ${where}: ${text}`)
@@ -97,11 +103,11 @@ export async function kernelCheck(options: SeriesOptions, context: Context): Pro
   return findings.length === 0 ? ExitCode.ok : ExitCode.failed
 }
 
-async function withWork(context: Context, work: (dir: string) => Promise<void>): Promise<void> {
+async function withWork<T>(context: Context, work: (dir: string) => Promise<T>): Promise<T> {
   await mkdir(context.cache.tmp, { recursive: true })
   const dir = await mkdtemp(join(context.cache.tmp, `patch-${process.pid}-`))
   try {
-    await work(dir)
+    return await work(dir)
   } finally {
     await rm(dir, { recursive: true, force: true })
   }

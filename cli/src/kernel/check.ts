@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// What kernel people run before they send: checkpatch --strict on every mail of the series,
-// and sparse on every object of ours. Returns findings; judges nothing else.
+// What kernel people run before they send: checkpatch --strict on every mail of the series, sparse on every
+// object of ours, and memblock's own tests, which run on the host. Returns findings; judges nothing else.
 
-import { readdir } from 'node:fs/promises'
+import { cp, mkdir, readdir, symlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { runCommand, type Command } from '../command.js'
 
@@ -71,4 +71,20 @@ export async function objectFolders(overlay: string, files: readonly string[]): 
   const withMakefile: string[] = []
   for (const folder of folders) if ((await readdir(join(overlay, folder))).includes('Makefile')) withMakefile.push(folder)
   return withMakefile.sort()
+}
+
+const MEMBLOCK_TESTS = 'tools/testing/memblock'
+
+/**
+ * Builds and runs the memblock simulator, in a folder of its own that the tree's are linked into: it is built in place.
+ * The first test that fails ends it, with an assertion, which is thrown. Returns how many passed.
+ */
+export async function runMemblock(tree: string, work: string, numa: boolean, signal: AbortSignal): Promise<number> {
+  const dir = join(work, MEMBLOCK_TESTS)
+  await mkdir(dirname(dir), { recursive: true })
+  for (const name of ['arch', 'include', 'lib', 'mm', 'scripts', 'tools/arch', 'tools/include', 'tools/lib', 'tools/scripts', 'tools/testing/selftests']) await symlink(join(tree, name), join(work, name))
+  await cp(join(tree, MEMBLOCK_TESTS), dir, { recursive: true })
+  await runCommand({ file: 'make', args: ['-C', dir, ...(numa ? ['NUMA=1'] : [])] }, { signal })
+  const { stdout } = await runCommand({ file: join(dir, 'main'), args: ['-v'], cwd: dir }, { signal })
+  return stdout.match(/^ok /gm)?.length ?? 0
 }
