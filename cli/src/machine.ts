@@ -154,6 +154,8 @@ export interface GuestRun {
   preallocate?: boolean
   kho?: 'on' | 'off'
   cmdline?: string[]
+  /** Further arguments of QEMU's. */
+  qemuArgs?: string[]
   /** Run the kernel's KUnit suites while it boots. */
   kunit?: boolean
   disks?: string[]
@@ -227,6 +229,7 @@ export function vmOptions(run: GuestRun, dir: string): VmOptions {
       ...(run.cmdline ?? []),
     ],
     ...(run.disks ? { disks: run.disks } : {}),
+    ...(run.qemuArgs ? { qemuArgs: run.qemuArgs } : {}),
     ...(run.ports ? { ports: run.ports } : {}),
     ...(run.allow ? { allow: run.allow } : {}),
     ...(run.onConsole ? { onConsole: run.onConsole } : {}),

@@ -164,6 +164,7 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
       .option('--size <size>', 'so much memory, in 4 KiB pages')
       .option('--full', 'larger sizes and counts as well; hours without acceleration')
       .option('--gap', 'instead, how long a client outside gets no answer')
+      .option('--profile <from,to>', 'instead, the instructions from one function of the kernel to another, by function')
       .option('--runs <n>', 'of each guest', positive, 3)
       .option('--by <what>', 'instructions (repeatable; emulated guests only) or time', 'instructions')
       .option('--memory <size>', 'of every guest; otherwise what the largest point needs')

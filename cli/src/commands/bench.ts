@@ -10,6 +10,7 @@ import { Client } from '../bench/client.js'
 import { ANSWERS, GAP_PORT, GAP_SIZES, GAP_TRANSLATIONS_MIB, gapJob, gapRows, WAYS, type GapSample } from '../bench/gap.js'
 import { benchArgs, choosePoints, memoryOf, systemsOf, type Point } from '../bench/matrix.js'
 import { writePlots } from '../bench/plots.js'
+import { addressOf, parseSymbols, parseWindow, profileByFunction, profileRows, type Window } from '../bench/profile.js'
 import { pointTables, toMarkdown } from '../bench/report.js'
 import { readSample, summarize, type Sample } from '../bench/samples.js'
 import { hashDir, makeWhole, writeWhole } from '../cache.js'
@@ -33,6 +34,7 @@ export interface BenchOptions {
   runs: number
   by: string
   gap?: boolean
+  profile?: string
   memory?: string
   output: string
 }
@@ -149,6 +151,8 @@ async function measure(bench: Bench, label: string, run: Pick<GuestRun, 'setup' 
 
 export async function bench(options: BenchOptions, context: Context): Promise<ExitCode> {
   if (options.by !== 'instructions' && options.by !== 'time') throw new UsageError({ expected: '--by to be instructions or time', found: options.by })
+  const window = options.profile === undefined ? undefined : parseWindow(options.profile)
+  if (window && (options.gap || options.by === 'time')) throw new UsageError({ expected: '--profile without --gap and --by time', found: 'both', mend: 'it counts instructions' })
   const size = options.size === undefined ? undefined : parseSize(options.size, '--size')
   const points = choosePoints({ ...options, size })
   const flavors = new Set(options.gap ? gapRuns(options, size).map(({ way }) => way.flavor) : listRuns(points, options.systems).map(({ flavor }) => flavor))
@@ -174,8 +178,55 @@ export async function bench(options: BenchOptions, context: Context): Promise<Ex
     for (const program of PROGRAMS) await runCommand(programCommand(arch, context.root, program, setups.default.kernel.headers, join(partial, program)), { signal: context.signal })
   })
   const all: Bench = { options, context, setups, programs, out: resolve(options.output) }
+  if (window) return measureProfile(all, points, window)
   return options.gap ? measureGap(all, size) : measureCarry(all, points)
 }
+
+/** Functions in the table of a profile. */
+const PROFILE_ROWS = 30
+
+/** Where the instructions of one step go, by function of the kernel, with each point and system once. */
+async function measureProfile(bench: Bench, points: readonly Point[], window: Window): Promise<ExitCode> {
+  const { options, context, setups, out } = bench
+  const { ui } = context
+  const memoryMiB = carryMemory(options, points)
+  const runs = listRuns(points, options.systems)
+  await mkdir(join(out, 'raw'), { recursive: true })
+  const plugin = join(out, 'raw', 'profile.so')
+  await runCommand({ file: 'gcc', args: ['-O2', '-shared', '-fPIC', '-o', plugin, join(context.root, 'qemu/plugin/profile.c')] }, { signal: context.signal })
+  const progress = ui.progress(`${runs.length} guests of ${memoryMiB} MiB, from ${window.from} to ${window.to}`)
+  const profiles = []
+  for (const run of runs) {
+    const label = labelOf(run)
+    progress.update(profiles.length, runs.length, label)
+    const setup = setupOf(setups, run.flavor)
+    const symbols = parseSymbols(await readFile(setup.kernel.systemMap, 'utf8'))
+    const blocks = join(out, 'raw', `${label.replaceAll(' ', '-')}.blocks`)
+    await rm(blocks, { force: true })
+    const qemuArgs = ['-plugin', `${plugin},start=${addressOf(symbols, window.from)},stop=${addressOf(symbols, window.to)},out=${blocks}`]
+    const measured = await measure(bench, label, { setup, job: jobOf(run), memoryMiB, cpus: 1, icount: true, qemuArgs })
+    if (typeof measured === 'number') {
+      progress.fail()
+      return measured
+    }
+    profiles.push({ label, functions: profileByFunction(await readFile(blocks, 'utf8'), symbols) })
+  }
+  progress.done()
+  for (const { label, functions } of profiles) {
+    ui.print(`\n${label}`)
+    ui.table(profileRows(functions, PROFILE_ROWS))
+  }
+  const result = { ...describe(bench), window, memoryMiB, points, profiles }
+  await writeWhole(join(out, 'profile.json'), `${JSON.stringify(result, null, 1)}\n`)
+  await writeWhole(join(out, 'profile.md'), toMarkdown(profiles.map(({ label, functions }) => ({ title: `${label}, from ${window.from} to ${window.to}`, rows: profileRows(functions, PROFILE_ROWS) }))))
+  ui.info(`written to ${out}: profile.json, profile.md; raw output in raw/`)
+  ui.result(result)
+  return ExitCode.ok
+}
+
+/** MiB of every guest. */
+const carryMemory = ({ memory }: BenchOptions, points: readonly Point[]): number =>
+  memory === undefined ? Math.max(...points.map((point) => memoryOf(point, GUEST_BASE_MIB))) : Math.floor(parseSize(memory, '--memory') / 2 ** 20)
 
 const labelOf = ({ point, system }: Run): string => `${point?.name ?? 'floor'} ${system}`
 
@@ -184,7 +235,7 @@ async function measureCarry(bench: Bench, points: readonly Point[]): Promise<Exi
   const { options, context, setups, programs, out } = bench
   const { ui } = context
   const byInstructions = options.by === 'instructions'
-  const memoryMiB = options.memory === undefined ? Math.max(...points.map((point) => memoryOf(point, GUEST_BASE_MIB))) : Math.floor(parseSize(options.memory, '--memory') / 2 ** 20)
+  const memoryMiB = carryMemory(options, points)
   const runs = listRuns(points, options.systems)
   const total = runs.length * options.runs
   const samples: Sample[] = []
