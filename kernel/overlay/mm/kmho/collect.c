@@ -866,7 +866,7 @@ int kmho_migrate(struct list_head *folios, u64 *nr_migrated)
  * @wait:	there is no other way to have the pages
  *
  * A page may be in a CPU's batch. Reclaim, for one, takes its time: the waits
- * get longer, to a quarter of a second altogether.
+ * get longer, to four seconds altogether.
  */
 void kmho_before_retry(unsigned int tries, bool drain, bool wait)
 {
@@ -887,22 +887,27 @@ void kmho_before_retry(unsigned int tries, bool drain, bool wait)
  *
  * Context: mmap lock held.
  * Return: 0, or a negative errno, with nothing pinned; -EBUSY if a page cannot
- * be moved out of a scratch area.
+ * be moved out of a scratch area; -EINTR if the task is killed meanwhile.
  */
 static int kmho_collect_block(struct kmho_collector *c, unsigned long start,
 			      unsigned long end, bool locked)
 {
 	/* What is faulted in or migrated to is not to lie in a scratch area. */
+	unsigned int max = c->must ? KMHO_MUST_TRIES : KMHO_TRIES;
 	unsigned int flags = memalloc_pin_save();
 	unsigned int tries;
 	int err;
 
 	c->start = start;
-	for (tries = 0; tries < KMHO_TRIES; tries++) {
+	for (tries = 0; tries < max; tries++) {
+		if (tries && !c->must && fatal_signal_pending(current)) {
+			err = -EINTR;
+			goto out;
+		}
 		c->nr = 0;
 		c->nr_fault = 0;
 		c->drain = false;
-		c->copy = c->must && tries == KMHO_TRIES - 1;
+		c->copy = c->must && tries == max - 1;
 		err = walk_page_range(c->mm, start, end, locked ?
 				      &kmho_walk_locked_ops : &kmho_walk_ops,
 				      c);

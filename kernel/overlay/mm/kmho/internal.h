@@ -375,8 +375,14 @@ void kmho_detach_mm(struct kmho_record *rec);
 bool kmho_must_wait(void);
 void kmho_wait_unsealed(void);
 
-/* How often a block is looked at again before it counts as busy */
-#define KMHO_TRIES	10
+/*
+ * How often a block is looked at before it counts as busy. A page may have been
+ * read into from a device just then, or its holder have lost a virtual CPU: the
+ * kexec had better wait for a while than be refused. What can be copied instead
+ * is copied in the last look of fewer.
+ */
+#define KMHO_TRIES	14
+#define KMHO_MUST_TRIES	10
 
 /* Address space to extents (collect.c) */
 void kmho_before_retry(unsigned int tries, bool drain, bool wait);

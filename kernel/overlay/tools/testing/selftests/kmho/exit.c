@@ -626,7 +626,7 @@ static void parting_move(void)
 	must(kt_same_from(dst, 0, 1, SEED, 2));
 }
 
-/* ---- pages in the scratch areas of kexec handover, which somebody holds for ever ---- */
+/* ---- pages in the scratch areas of kexec handover, which somebody holds ---- */
 
 #define NR_SLOTS	16
 #define NR_LATE		4096
@@ -725,6 +725,48 @@ static void held_in_scratch(void)
 	must(kt_same(base, 0, nr, SEED));
 	if (nr < NR_LATE)
 		must(kt_zero(base, nr, 1));
+}
+
+static void *let_go(void *arg)
+{
+	char buf[65536];
+	int fd = *(int *)arg;
+
+	sleep(1);
+	must(read(fd, buf, sizeof(buf)) == (ssize_t)kt_page);
+	return NULL;
+}
+
+/* As a device does that a page is read from, or a CPU that was taken away from its guest */
+static void held_for_a_while(void)
+{
+	unsigned long base = kt_addr(0), i;
+	pthread_t thread;
+	struct scratch s;
+	struct iovec iov;
+	int fds[2];
+
+	kt_need_root();
+	find_scratch(&s);
+	kt_map(base, NR_LATE);
+	fill_memory(&s);
+	for (i = 0; i < NR_LATE; i++) {
+		kt_fill(base, i, 1, SEED);
+		if (in_scratch(&s, base + i * kt_page))
+			break;
+	}
+	must(i < NR_LATE);
+
+	must(!pipe(fds));
+	iov = (struct iovec){ kt_ptr(base + i * kt_page), kt_page };
+	must(vmsplice(fds[1], &iov, 1, 0) == (ssize_t)kt_page);
+	must_refuse(EBUSY, kt_handover(kt_key(0), base, NR_LATE));
+	must(!kt_exists(kt_key(0)));
+	must(!pthread_create(&thread, NULL, let_go, &fds[0]));
+	must(!kt_handover(kt_key(0), base, NR_LATE));
+	must(!pthread_join(thread, NULL));
+	must(!in_scratch(&s, base + i * kt_page));
+	must(kt_same(base, 0, i + 1, SEED));
 }
 
 /* Huge pages that have to be moved while most of what is free lies in scratch areas, too */
@@ -942,6 +984,7 @@ static const struct kt_case cases[] = {
 	{ "UFFDIO_MOVE does not take it away", .now = parting_move },
 	{ "huge pages in scratch areas are moved out", .now = huge_in_scratch },
 	{ "written late, in a scratch area, and held by another", .now = held_in_scratch },
+	{ "in a scratch area, and held for a while: waited for", .now = held_for_a_while },
 	{ "hugetlb: written late, in a scratch area, and not to be moved", .now = hugetlb_stays },
 	{ "hugetlb: nothing to be had in place of a scratch area", .now = hugetlb_lost },
 	{ "mprotect and harmless advice are allowed", .now = protecting_is_allowed },

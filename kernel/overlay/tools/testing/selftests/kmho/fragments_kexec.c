@@ -9,7 +9,7 @@
 
 #define SEED		0xf4a6ULL
 #define NR_PAGES	(256UL << 10)	/* of which every other one is kept */
-#define SPARE_KIB	(64L << 10)	/* what the rest of the system needs */
+#define SPARE_KIB	(128L << 10)	/* what the rest of the system needs */
 
 /* KHO without its cure took 180 s for this, and not a tenth of that with it */
 #define MAX_BOOT_S	90
