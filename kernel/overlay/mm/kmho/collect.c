@@ -862,17 +862,18 @@ int kmho_migrate(struct list_head *folios, u64 *nr_migrated)
 /**
  * kmho_before_retry - have those who hold a page for a moment let go of it
  * @tries:	how often a block was looked at again already, less than KMHO_TRIES
- * @drain:	a page could not be isolated
- * @wait:	there is no other way to have the pages
+ * @drain:	a page may be in a CPU's batch
+ * @wait:	nothing has moved, and there is no other way to have the pages
  *
- * A page may be in a CPU's batch. Reclaim, for one, takes its time: the waits
- * get longer, to four seconds altogether.
+ * Reclaim, for one, takes its time: the waits get longer, to four seconds
+ * altogether. What has just moved is in a batch, where compaction does not see
+ * it; it is not drained without need.
  */
 void kmho_before_retry(unsigned int tries, bool drain, bool wait)
 {
 	if (tries == KMHO_TRIES - 1)
 		return;
-	if (drain || tries)
+	if (drain)
 		lru_add_drain_all();
 	if (wait && tries > 1)
 		msleep(2U << (tries - 2));
@@ -895,7 +896,12 @@ static int kmho_collect_block(struct kmho_collector *c, unsigned long start,
 	/* What is faulted in or migrated to is not to lie in a scratch area. */
 	unsigned int max = c->must ? KMHO_MUST_TRIES : KMHO_TRIES;
 	unsigned int flags = memalloc_pin_save();
+	/* The other half is for blocks that are easy. */
+	struct kmho_extent_ser *kept = c->ext + PTRS_PER_PTE;
+	unsigned long nr_kept = 0;
 	unsigned int tries;
+	bool moved;
+	u64 before;
 	int err;
 
 	c->start = start;
@@ -911,6 +917,8 @@ static int kmho_collect_block(struct kmho_collector *c, unsigned long start,
 		err = walk_page_range(c->mm, start, end, locked ?
 				      &kmho_walk_locked_ops : &kmho_walk_ops,
 				      c);
+		kmho_extents_unhold(kept, nr_kept);
+		nr_kept = 0;
 		if (!err && !c->nr_fault && !c->drain &&
 		    list_empty(&c->migrate))
 			goto out_copy;
@@ -926,7 +934,10 @@ static int kmho_collect_block(struct kmho_collector *c, unsigned long start,
 				err = 0;
 			}
 		}
-		kmho_release_all(c->ext, c->nr);
+		memcpy(kept, c->ext, c->nr * sizeof(*kept));
+		nr_kept = c->nr;
+		kmho_extents_hold(kept, nr_kept);
+		before = c->rec->nr_migrated;
 		if (!list_empty(&c->migrate)) {
 			int ret = kmho_migrate(&c->migrate,
 					       &c->rec->nr_migrated);
@@ -937,8 +948,10 @@ static int kmho_collect_block(struct kmho_collector *c, unsigned long start,
 		}
 		if (err)
 			goto out;
+		moved = c->rec->nr_migrated != before;
 		/* What cannot be moved can be copied when it must. */
-		kmho_before_retry(tries, c->drain, !c->must);
+		kmho_before_retry(tries, c->drain || !moved,
+				  !c->must && !moved);
 	}
 	err = -EBUSY;
 	goto out;
@@ -948,6 +961,7 @@ out_copy:
 	if (err)
 		kmho_release_all(c->ext, c->nr);
 out:
+	kmho_extents_unhold(kept, nr_kept);
 	memalloc_pin_restore(flags);
 	return err;
 }

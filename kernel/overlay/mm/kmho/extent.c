@@ -615,6 +615,60 @@ void kmho_extent_unpin(const struct kmho_extent_ser *ext)
 }
 
 /**
+ * kmho_extents_hold - have references take the place of pins
+ * @ext:	extents whose pages are pinned, one pin a page
+ * @nr:		how many
+ *
+ * Between two looks at a block what was good stays where it is: compaction would
+ * move it into a scratch area as soon as anywhere else. A reference is enough for
+ * that, and unlike a pin is not taken for another record's.
+ */
+void kmho_extents_hold(const struct kmho_extent_ser *ext, unsigned long nr)
+{
+	for (; nr; nr--, ext++) {
+		struct page *page = kmho_extent_page(ext);
+		unsigned long left = kmho_extent_nr(ext);
+
+		while (left) {
+			struct folio *folio = page_folio(page);
+			unsigned long n;
+
+			n = min(left, folio_nr_pages(folio) -
+				      folio_page_idx(folio, page));
+			folio_get(folio);
+			gup_put_folio(folio, n, FOLL_PIN);
+			page += n;
+			left -= n;
+		}
+	}
+}
+
+/**
+ * kmho_extents_unhold - undo kmho_extents_hold()
+ * @ext:	extents
+ * @nr:		how many
+ */
+void kmho_extents_unhold(const struct kmho_extent_ser *ext, unsigned long nr)
+{
+	for (; nr; nr--, ext++) {
+		struct page *page = kmho_extent_page(ext);
+		unsigned long left = kmho_extent_nr(ext);
+
+		while (left) {
+			/* As it was: nobody splits a folio that others hold. */
+			struct folio *folio = page_folio(page);
+			unsigned long n;
+
+			n = min(left, folio_nr_pages(folio) -
+				      folio_page_idx(folio, page));
+			folio_put(folio);
+			page += n;
+			left -= n;
+		}
+	}
+}
+
+/**
  * kmho_extent_release - free an extent
  * @ext:	extent, held in whichever way; no longer preserved
  */

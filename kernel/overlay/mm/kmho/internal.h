@@ -211,6 +211,8 @@ void kmho_extents_unpreserve(const struct kmho_extent_ser *ext,
 			     unsigned long nr);
 int kmho_extent_restore(struct kmho_extent_ser *ext);
 void kmho_extent_unpin(const struct kmho_extent_ser *ext);
+void kmho_extents_hold(const struct kmho_extent_ser *ext, unsigned long nr);
+void kmho_extents_unhold(const struct kmho_extent_ser *ext, unsigned long nr);
 void kmho_extent_release(struct kmho_extent_ser *ext);
 int kmho_extent_form(struct kmho_extent_ser *ext);
 void kmho_extent_pin(struct kmho_extent_ser *ext, bool put);

@@ -130,6 +130,8 @@ struct kmho_claim {
  * @first:	its first page
  * @ext:	extents found
  * @nr:		how many
+ * @kept:	those of the last look, until the next one is over
+ * @nr_kept:	how many
  * @old:	extents that the object has there already
  * @nr_old:	how many
  * @claimed:	which of its pages somebody claims
@@ -143,6 +145,8 @@ struct kmho_gather {
 	unsigned long first;
 	struct kmho_extent_ser ext[PTRS_PER_PTE];
 	unsigned long nr;
+	struct kmho_extent_ser kept[PTRS_PER_PTE];
+	unsigned long nr_kept;
 	struct kmho_extent_ser old[PTRS_PER_PTE];
 	unsigned long nr_old;
 	DECLARE_BITMAP(claimed, PTRS_PER_PTE);
@@ -630,17 +634,26 @@ static int kmho_gather_block(struct kmho_gather *g)
 	/* What is read in or migrated to is not to lie in a scratch area. */
 	unsigned int flags = memalloc_pin_save();
 	unsigned int tries;
+	bool moved;
+	u64 before;
 	int err;
 
+	g->nr_kept = 0;
 	for (tries = 0; tries < KMHO_TRIES; tries++) {
 		g->nr = 0;
 		g->again = false;
 		g->put_off = false;
 		err = kmho_gather_walk(g);
+		kmho_extents_unhold(g->kept, g->nr_kept);
+		g->nr_kept = 0;
 		if (!err && !g->again && list_empty(&g->migrate))
 			goto out;
 
-		kmho_gather_unpin(g);
+		memcpy(g->kept, g->ext, g->nr * sizeof(*g->kept));
+		g->nr_kept = g->nr;
+		kmho_extents_hold(g->kept, g->nr_kept);
+		g->nr = 0;
+		before = g->obj->nr_migrated;
 		if (!list_empty(&g->migrate)) {
 			int ret = kmho_migrate(&g->migrate,
 					       &g->obj->nr_migrated);
@@ -649,10 +662,12 @@ static int kmho_gather_block(struct kmho_gather *g)
 		}
 		if (err)
 			goto out;
-		kmho_before_retry(tries, g->again, true);
+		moved = g->obj->nr_migrated != before;
+		kmho_before_retry(tries, g->again || !moved, !moved);
 	}
 	err = -EBUSY;
 out:
+	kmho_extents_unhold(g->kept, g->nr_kept);
 	memalloc_pin_restore(flags);
 	return err;
 }
