@@ -893,8 +893,8 @@ void kmho_before_retry(unsigned int tries, bool drain, bool wait)
 static int kmho_collect_block(struct kmho_collector *c, unsigned long start,
 			      unsigned long end, bool locked)
 {
-	/* What is faulted in or migrated to is not to lie in a scratch area. */
 	unsigned int max = c->must ? KMHO_MUST_TRIES : KMHO_TRIES;
+	/* What is faulted in or migrated to is not to lie in a scratch area. */
 	unsigned int flags = memalloc_pin_save();
 	/* The other half is for blocks that are easy. */
 	struct kmho_extent_ser *kept = c->ext + PTRS_PER_PTE;
