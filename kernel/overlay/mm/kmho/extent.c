@@ -599,19 +599,10 @@ int kmho_extent_restore(struct kmho_extent_ser *ext)
  */
 void kmho_extent_unpin(const struct kmho_extent_ser *ext)
 {
-	struct page *page = kmho_extent_page(ext);
-	unsigned long left = kmho_extent_nr(ext);
+	struct kmho_folio_iter fi;
 
-	while (left) {
-		struct folio *folio = page_folio(page);
-		unsigned long nr;
-
-		nr = min(left, folio_nr_pages(folio) -
-			       folio_page_idx(folio, page));
-		gup_put_folio(folio, nr, FOLL_PIN);
-		page += nr;
-		left -= nr;
-	}
+	for_each_kmho_folio(ext, fi)
+		gup_put_folio(fi.folio, fi.nr, FOLL_PIN);
 }
 
 /**
@@ -625,20 +616,12 @@ void kmho_extent_unpin(const struct kmho_extent_ser *ext)
  */
 void kmho_extents_hold(const struct kmho_extent_ser *ext, unsigned long nr)
 {
+	struct kmho_folio_iter fi;
+
 	for (; nr; nr--, ext++) {
-		struct page *page = kmho_extent_page(ext);
-		unsigned long left = kmho_extent_nr(ext);
-
-		while (left) {
-			struct folio *folio = page_folio(page);
-			unsigned long n;
-
-			n = min(left, folio_nr_pages(folio) -
-				      folio_page_idx(folio, page));
-			folio_get(folio);
-			gup_put_folio(folio, n, FOLL_PIN);
-			page += n;
-			left -= n;
+		for_each_kmho_folio(ext, fi) {
+			folio_get(fi.folio);
+			gup_put_folio(fi.folio, fi.nr, FOLL_PIN);
 		}
 	}
 }
@@ -650,22 +633,11 @@ void kmho_extents_hold(const struct kmho_extent_ser *ext, unsigned long nr)
  */
 void kmho_extents_unhold(const struct kmho_extent_ser *ext, unsigned long nr)
 {
-	for (; nr; nr--, ext++) {
-		struct page *page = kmho_extent_page(ext);
-		unsigned long left = kmho_extent_nr(ext);
+	struct kmho_folio_iter fi;
 
-		while (left) {
-			/* As it was: nobody splits a folio that others hold. */
-			struct folio *folio = page_folio(page);
-			unsigned long n;
-
-			n = min(left, folio_nr_pages(folio) -
-				      folio_page_idx(folio, page));
-			folio_put(folio);
-			page += n;
-			left -= n;
-		}
-	}
+	for (; nr; nr--, ext++)
+		for_each_kmho_folio(ext, fi)
+			folio_put(fi.folio);
 }
 
 /**

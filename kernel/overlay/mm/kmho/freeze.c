@@ -111,20 +111,11 @@ static int kmho_protect_range(struct mm_struct *mm, unsigned long start,
 /* Has somebody besides the record pinned a page of this extent? */
 static bool kmho_extent_is_pinned(const struct kmho_extent_ser *ext)
 {
-	struct page *page = kmho_extent_page(ext);
-	unsigned long left = kmho_extent_nr(ext);
+	struct kmho_folio_iter fi;
 
-	while (left) {
-		struct folio *folio = page_folio(page);
-		unsigned long nr;
-
-		nr = min(left, folio_nr_pages(folio) -
-			       folio_page_idx(folio, page));
-		if (kmho_folio_pins(folio) > nr)
+	for_each_kmho_folio(ext, fi)
+		if (kmho_folio_pins(fi.folio) > fi.nr)
 			return true;
-		page += nr;
-		left -= nr;
-	}
 
 	return false;
 }

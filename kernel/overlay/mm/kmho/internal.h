@@ -206,6 +206,42 @@ static inline unsigned long kmho_folio_pins(struct folio *folio)
 	return folio_ref_count(folio) / GUP_PIN_COUNTING_BIAS;
 }
 
+/**
+ * struct kmho_folio_iter - state of a walk over the folios of an extent
+ * @folio:	the folio
+ * @nr:		pages of the extent that lie in it
+ */
+struct kmho_folio_iter {
+	struct folio *folio;
+	unsigned long nr;
+	/* private: first page behind them, and pages of the extent from there */
+	struct page *next;
+	unsigned long left;
+};
+
+static inline bool kmho_folio_next(struct kmho_folio_iter *fi)
+{
+	if (!fi->left)
+		return false;
+
+	fi->folio = page_folio(fi->next);
+	fi->nr = min(fi->left, folio_nr_pages(fi->folio) -
+			       folio_page_idx(fi->folio, fi->next));
+	fi->next += fi->nr;
+	fi->left -= fi->nr;
+	return true;
+}
+
+/*
+ * Walk the folios that the pages of an extent lie in. Each of them is held, so
+ * that nobody splits it; the walk may give that up.
+ */
+#define for_each_kmho_folio(ext, fi)					\
+	for ((fi) = (struct kmho_folio_iter){				\
+		.next = kmho_extent_page(ext),				\
+		.left = kmho_extent_nr(ext) };				\
+	     kmho_folio_next(&(fi));)
+
 int kmho_extents_preserve(const struct kmho_extent_ser *ext, unsigned long nr);
 void kmho_extents_unpreserve(const struct kmho_extent_ser *ext,
 			     unsigned long nr);

@@ -498,23 +498,22 @@ static DECLARE_DELAYED_WORK(kmho_keep, kmho_keep_work);
 static void kmho_keep_work(struct work_struct *work)
 {
 	struct kmho_record *rec = NULL;
-	int err = 0;
+	bool again = false;
 
-	while (!err && (rec = kmho_record_next(rec))) {
+	while ((rec = kmho_record_next(rec))) {
 		/* A seal asks by itself. */
 		if (!down_read_trylock(&kmho_sem)) {
 			kmho_record_put(rec);
 			return;
 		}
 		scoped_guard(mutex, &rec->lock)
-			err = rec->gone ? 0 : kmho_record_keep(rec);
+			if (!rec->gone && kmho_record_keep(rec))
+				again = true;
 		up_read(&kmho_sem);
 		cond_resched();
 	}
-	if (err) {
-		kmho_record_put(rec);
+	if (again)
 		queue_delayed_work(kmho_wq, &kmho_keep, KMHO_KEEP_DELAY);
-	}
 }
 
 /* Take in what the last kernel left, as far as it is sound. */
