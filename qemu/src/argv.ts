@@ -21,8 +21,8 @@ export interface QemuArgv {
   args: string[];
 }
 
-/** A comma ends an option's value in QEMU; doubled, it is a comma. */
-const optionValue = (text: string): string => text.replaceAll(',', ',,');
+/** `text` as the value of one of QEMU's options: a comma would end it; doubled, it is one. */
+export const optionValue = (text: string): string => text.replaceAll(',', ',,');
 
 const expectThat = (condition: boolean, expected: string, found: unknown, mend: string): void => {
   if (!condition) throw new UsageError({ expected, found: String(found), mend });

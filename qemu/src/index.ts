@@ -2,7 +2,7 @@
 // The package's public face: virtual machines that a kexec can be tried in. Knows nothing of kmho's commands.
 
 export { ARCHES, archFacts, type ArchFacts } from './arch/index.js';
-export { buildKernelCmdline, buildQemuArgv, consoleLogPath, DEFAULT_KHO_SCRATCH, eventsSocketPath, formatCommand, GDB_PORT, MIN_MEMORY_MIB, portSocketPath, type QemuArgv } from './argv.js';
+export { buildKernelCmdline, buildQemuArgv, consoleLogPath, DEFAULT_KHO_SCRATCH, eventsSocketPath, formatCommand, GDB_PORT, MIN_MEMORY_MIB, optionValue, portSocketPath, type QemuArgv } from './argv.js';
 export { probeAccel, probeAccelReason, type ProbeOptions } from './accel.js';
 export { ConsoleMonitor, scanConsole, type ConsoleOptions } from './console.js';
 export { AbortedError, MachineryError, UsageError, type Mismatch } from './errors.js';

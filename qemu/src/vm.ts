@@ -9,7 +9,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { execa, type ResultPromise } from 'execa';
-import { buildQemuArgv, consoleLogPath, eventsSocketPath, formatCommand, type QemuArgv } from './argv.js';
+import { buildQemuArgv, consoleLogPath, eventsSocketPath, formatCommand, optionValue, type QemuArgv } from './argv.js';
 import { archFacts } from './arch/index.js';
 import { ConsoleMonitor } from './console.js';
 import { messageOf, UsageError } from './errors.js';
@@ -170,8 +170,7 @@ class Machine implements Vm {
       if (Buffer.byteLength(socketPath) > SOCKET_PATH_MAX) {
         scratch = await mkdtemp(path.join(tmpdir(), 'kmho-'));
         const short = path.join(scratch, 'events.sock');
-        const escaped = (text: string): string => text.replaceAll(',', ',,');
-        this.argv.args = this.argv.args.map((arg) => arg.replace(`path=${escaped(socketPath)}`, () => `path=${escaped(short)}`));
+        this.argv.args = this.argv.args.map((arg) => arg.replace(`path=${optionValue(socketPath)}`, () => `path=${optionValue(short)}`));
         socketPath = short;
       }
       await rm(socketPath, { force: true });

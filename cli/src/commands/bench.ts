@@ -5,7 +5,7 @@
 import { cpus, release, totalmem } from 'node:os'
 import { appendFile, copyFile, mkdir, open, readFile, rm } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { portSocketPath, type Job, type VmResult } from '../../../qemu/src/index.js'
+import { optionValue, portSocketPath, type Job, type VmResult } from '../../../qemu/src/index.js'
 import { Client } from '../bench/client.js'
 import { ANSWERS, GAP_PORT, GAP_SIZES, GAP_TRANSLATIONS_MIB, gapJob, gapRows, WAYS, type GapSample } from '../bench/gap.js'
 import { benchArgs, choosePoints, memoryOf, systemsOf, type Point } from '../bench/matrix.js'
@@ -203,7 +203,7 @@ async function measureProfile(bench: Bench, points: readonly Point[], window: Wi
     const symbols = parseSymbols(await readFile(setup.kernel.systemMap, 'utf8'))
     const blocks = join(out, 'raw', `${label.replaceAll(' ', '-')}.blocks`)
     await rm(blocks, { force: true })
-    const qemuArgs = ['-plugin', `${plugin},start=${addressOf(symbols, window.from)},stop=${addressOf(symbols, window.to)},out=${blocks}`]
+    const qemuArgs = ['-plugin', `${optionValue(plugin)},start=${addressOf(symbols, window.from)},stop=${addressOf(symbols, window.to)},out=${optionValue(blocks)}`]
     const measured = await measure(bench, label, { setup, job: jobOf(run), memoryMiB, cpus: 1, icount: true, qemuArgs })
     if (typeof measured === 'number') {
       progress.fail()
