@@ -16,7 +16,7 @@ import { archFacts, crossPrefix, type Arch } from './arch.js'
 import type { KernelBase } from './base.js'
 import { configCommands, readFragments, requireSymbols, type Flavor } from './config.js'
 import { chooseRoad, describeRoad, fetchSource, predictSource, type KernelSource } from './source.js'
-import { codeKey, prepareTree, stampedCode, treeDir } from './tree.js'
+import { codeKey, prepareTree, treeDir, withPreparedTree } from './tree.js'
 
 /** A kernel that was built. What `kmho kernel build --json` prints. */
 export interface Kernel {
@@ -179,7 +179,6 @@ export async function planKernel(options: KernelOptions): Promise<KernelPlan> {
   let tree = stock ? source.dir : treeDir(cache, source)
   let objects = objectsDir(cache, options, source)
   let done = ready
-  let builtKey = ''
   const make = (target: string, localversion?: string): Command => {
     const command = makeCommand({ arch, tree, objects, cache, ...(localversion ? { localversion } : {}), ...(options.jobs ? { jobs: options.jobs } : {}) })
     return { ...command, args: [...command.args, target] }
@@ -192,6 +191,8 @@ export async function planKernel(options: KernelOptions): Promise<KernelPlan> {
   const skip = cached === undefined ? {} : { cached }
 
   const locked = <T>(work: () => Promise<T>, context: StepContext): Promise<T> => withObjects(objects, label, work, context)
+  const inTree = <T>(work: (code: string) => Promise<T>, context: StepContext): Promise<T> =>
+    withPreparedTree({ source, dirs, cache, stock, signal }, ({ code }) => locked(() => work(code), context), (pid) => context.ui.info(`waiting for another kmho (process ${pid}) that builds in ${tree}`))
 
   // Named so that removeLeftovers() knows whose it was.
   const staging = join(cache.kernels, `.partial-staging-${arch}-${flavor}-${process.pid}`)
@@ -211,8 +212,7 @@ export async function planKernel(options: KernelOptions): Promise<KernelPlan> {
       title: stock ? 'kernel tree: the sources as they are' : 'kernel tree: patches without fuzz, overlay',
       ...skip,
       run: async () => {
-        const { code, changed } = await prepareTree({ source, dirs, cache, stock, signal })
-        builtKey = code
+        const { changed } = await prepareTree({ source, dirs, cache, stock, signal })
         return stock ? undefined : `${changed} files changed`
       },
     },
@@ -235,7 +235,7 @@ export async function planKernel(options: KernelOptions): Promise<KernelPlan> {
       command: [make(target), make('headers_install'), make(target, SUCCESSOR)],
       ...skip,
       run: (context) =>
-        locked(async () => {
+        inTree(async (code) => {
           const expected = await expectObjects(make(target), objects, context)
           const built = await runMake(make(target), expected, warnings, context)
           await rm(staging, { recursive: true, force: true })
@@ -249,10 +249,7 @@ export async function planKernel(options: KernelOptions): Promise<KernelPlan> {
           await runMake(make(target, SUCCESSOR), undefined, warnings, context)
           await collect(objects, image, staging, 'image-next')
           const next = await requireRelease(objects, SUCCESSOR)
-          if (!stock && (await stampedCode(tree)) !== builtKey) {
-            throw new MachineryError({ expected: 'kernel/ to stay as it was while it was being built', found: 'another build with other contents', mend: 'run the command again' })
-          }
-          const name = await kernelName(options, builtKey)
+          const name = await kernelName(options, code)
           const kernel: Omit<Kernel, 'image' | 'config' | 'headers' | 'systemMap' | 'successor'> & { successor: { release: string } } = { arch, flavor, release: first, successor: { release: next }, source: source.description, vmlinux: join(objects, 'vmlinux'), warnings }
           await writeWhole(join(staging, 'kernel.json'), JSON.stringify(kernel, null, 2))
           await makeWhole(join(cache.kernels, name), async (partial) => {

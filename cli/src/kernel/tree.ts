@@ -127,11 +127,6 @@ async function readStamp(dir: string): Promise<Stamp | undefined> {
   return text === undefined ? undefined : (JSON.parse(text) as Stamp)
 }
 
-/** codeKey() of what a tree holds now; undefined while it is being changed. */
-export async function stampedCode(dir: string): Promise<string | undefined> {
-  return (await readStamp(dir))?.code
-}
-
 /** Gives `to` the contents of `from` unless it has them; through a rename, as `to` may be a hard link into the base. */
 async function putFile(from: string, to: string): Promise<boolean> {
   const data = await readFile(from)
@@ -158,51 +153,61 @@ export interface PrepareTreeOptions {
   signal: AbortSignal
 }
 
-/** The tree in the cache, brought up to date. Returns it with how many files changed. */
-export async function prepareTree(options: PrepareTreeOptions): Promise<KernelTree & { changed: number }> {
+/** A tree of the cache, and how many files of it had to change. */
+export type PreparedTree = KernelTree & { changed: number }
+
+/** The tree in the cache, brought up to date. */
+export async function prepareTree(options: PrepareTreeOptions): Promise<PreparedTree> {
+  return withPreparedTree(options, (tree) => Promise.resolve(tree))
+}
+
+/** Works in that tree, which stays as it is meanwhile: another checkout may want it otherwise. */
+export async function withPreparedTree<T>(options: PrepareTreeOptions, work: (tree: PreparedTree) => Promise<T>, onWait?: (pid: number) => void): Promise<T> {
   const { source, dirs, cache, signal } = options
-  const key = await treeKey(source, dirs, options.stock)
-  const code = await codeKey(source, dirs, options.stock)
-  if (options.stock) return { key, code, dir: source.dir, changed: 0 }
+  if (options.stock) return work({ key: await treeKey(source, dirs, true), code: await codeKey(source, dirs, true), dir: source.dir, changed: 0 })
+  return withLock(`${treeDir(cache, source)}.lock`, signal, async () => work(await syncTree(options)), onWait)
+}
+
+async function syncTree({ source, dirs, cache, signal }: PrepareTreeOptions): Promise<PreparedTree> {
+  const key = await treeKey(source, dirs, false)
+  const code = await codeKey(source, dirs, false)
   const dir = treeDir(cache, source)
-  return withLock(`${dir}.lock`, signal, async () => {
-    const stamp = (await exists(dir)) ? await readStamp(dir) : undefined
-    if (stamp?.key === key && stamp.code === code) return { key, code, dir, changed: 0 }
-    await mkdir(cache.tmp, { recursive: true })
-    const work = await mkdtemp(join(cache.tmp, `patch-${process.pid}-`))
-    try {
-      const patched = await applySeries(source.dir, dirs.patches, work, signal)
-      const overlay = await listFiles(dirs.overlay)
-      const clash = overlay.find((file) => patched.includes(file))
-      if (clash) throw new MachineryError({ expected: 'a file to be either patched or in the overlay', found: `${clash} in both` })
-      // Without a stamp an earlier sync was cut short, and which files it changed is not known.
-      if (!stamp) {
-        await makeWhole(dir, async (partial) => void (await runCommand({ file: 'cp', args: ['-al', '--no-preserve=ownership', source.dir, partial] }, { signal })))
-      } else {
-        await rm(join(dir, STAMP), { force: true })
-        if (stamp.base !== source.key) {
-          const ours = [STAMP, ...new Set([...patched, ...overlay, ...stamp.files])]
-          const args = ['-a', '--delete', ...ours.map((file) => `--exclude=/${file}`), `${source.dir}/`, `${dir}/`]
-          await runCommand({ file: 'rsync', args }, { signal })
-        }
+  const stamp = (await exists(dir)) ? await readStamp(dir) : undefined
+  if (stamp?.key === key && stamp.code === code) return { key, code, dir, changed: 0 }
+  await mkdir(cache.tmp, { recursive: true })
+  const work = await mkdtemp(join(cache.tmp, `patch-${process.pid}-`))
+  try {
+    const patched = await applySeries(source.dir, dirs.patches, work, signal)
+    const overlay = await listFiles(dirs.overlay)
+    const clash = overlay.find((file) => patched.includes(file))
+    if (clash) throw new MachineryError({ expected: 'a file to be either patched or in the overlay', found: `${clash} in both` })
+    // Without a stamp an earlier sync was cut short, and which files it changed is not known.
+    if (!stamp) {
+      await makeWhole(dir, async (partial) => void (await runCommand({ file: 'cp', args: ['-al', '--no-preserve=ownership', source.dir, partial] }, { signal })))
+    } else {
+      await rm(join(dir, STAMP), { force: true })
+      if (stamp.base !== source.key) {
+        const ours = [STAMP, ...new Set([...patched, ...overlay, ...stamp.files])]
+        const args = ['-a', '--delete', ...ours.map((file) => `--exclude=/${file}`), `${source.dir}/`, `${dir}/`]
+        await runCommand({ file: 'rsync', args }, { signal })
       }
-      let changed = 0
-      for (const file of patched) {
-        if (await exists(join(work, file))) changed += Number(await putFile(join(work, file), join(dir, file)))
-        else await rm(join(dir, file), { force: true })
-      }
-      for (const file of overlay) changed += Number(await putFile(join(dirs.overlay, file), join(dir, file)))
-      const ours = new Set([...patched, ...overlay])
-      for (const file of stamp?.files ?? []) {
-        if (ours.has(file)) continue
-        changed++
-        if (await exists(join(source.dir, file))) await putFile(join(source.dir, file), join(dir, file))
-        else await unlink(join(dir, file)).catch(() => {})
-      }
-      await writeFile(join(dir, STAMP), JSON.stringify({ key, code, base: source.key, files: [...ours].sort() } satisfies Stamp))
-      return { key, code, dir, changed }
-    } finally {
-      await rm(work, { recursive: true, force: true })
     }
-  })
+    let changed = 0
+    for (const file of patched) {
+      if (await exists(join(work, file))) changed += Number(await putFile(join(work, file), join(dir, file)))
+      else await rm(join(dir, file), { force: true })
+    }
+    for (const file of overlay) changed += Number(await putFile(join(dirs.overlay, file), join(dir, file)))
+    const ours = new Set([...patched, ...overlay])
+    for (const file of stamp?.files ?? []) {
+      if (ours.has(file)) continue
+      changed++
+      if (await exists(join(source.dir, file))) await putFile(join(source.dir, file), join(dir, file))
+      else await unlink(join(dir, file)).catch(() => {})
+    }
+    await writeFile(join(dir, STAMP), JSON.stringify({ key, code, base: source.key, files: [...ours].sort() } satisfies Stamp))
+    return { key, code, dir, changed }
+  } finally {
+    await rm(work, { recursive: true, force: true })
+  }
 }
