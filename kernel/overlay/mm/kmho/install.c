@@ -514,6 +514,7 @@ static bool kmho_folio_claim(struct folio *folio, unsigned int order)
 {
 	const unsigned long nr = 1UL << order;
 	int refs = GUP_PIN_COUNTING_BIAS;
+	unsigned long i;
 	bool isolated;
 
 	if (folio_test_hugetlb(folio))
@@ -544,6 +545,10 @@ static bool kmho_folio_claim(struct folio *folio, unsigned int order)
 	folio_clear_active(folio);
 	folio_clear_unevictable(folio);
 	folio_clear_referenced(folio);
+	/* Where it was mapped page by page, each has a flag of its own. */
+	for (i = 0; i < nr; i++)
+		if (PageAnonExclusive(folio_page(folio, i)))
+			ClearPageAnonExclusive(folio_page(folio, i));
 	folio->mapping = NULL;
 	folio_ref_unfreeze(folio, 1);
 	return true;
