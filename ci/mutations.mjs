@@ -14,6 +14,8 @@ import { bootstrap, INTERRUPTED, root, run } from './bootstrap.mjs'
  */
 const MUTATIONS = [
   { name: 'a write to a hole is not noted', file: 'record.c', find: 'set_bit(nr, range->dirty);', put: '(void)nr;', scenario: 'live_kexec', fails: /a hole written after the handover/ },
+  { name: 'a fault that is under way is not waited for', file: 'syscall.c', find: 'kmho_lock_vmas(mm, ranges[i].base, end);', put: '(void)end;', scenario: 'exit', fails: /under way/ },
+  { name: 'whose a page was is not forgotten', file: 'install.c', find: 'if (PageAnonExclusive(folio_page(folio, i)))', put: 'if (0)', scenario: 'exit', fails: /mapped by the page/ },
   { name: 'the end of a process completes nothing', file: 'record.c', find: 'if (!rec->sealed && !rec->frozen)', put: 'if (0)', scenario: 'exit', fails: /writes after the handover/ },
   { name: 'memory may be unmapped from under a record', file: 'record.c', find: 'return start < end && mt_find(', put: 'return 0 && mt_find(', scenario: 'exit', fails: /EPERM/ },
   { name: "anybody may name another user's record", file: 'syscall.c', find: 'if (!uid_eq(*owner, current_euid()) && !capable(CAP_SYS_ADMIN))', put: 'if (0)', scenario: 'owners', fails: /capability/ },

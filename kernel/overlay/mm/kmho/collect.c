@@ -985,6 +985,25 @@ static bool kmho_vma_is_private(struct vm_area_struct *vma)
 }
 
 /**
+ * kmho_lock_vmas - wait for those who hold only the lock of a VMA
+ * @mm:		address space; its mmap lock is held for writing
+ * @start:	first address
+ * @end:	address behind the last
+ *
+ * Faults, and some of what empties page tables, do no more than that. Until the
+ * mmap lock is given up they find the VMAs of this range locked.
+ */
+void kmho_lock_vmas(struct mm_struct *mm, unsigned long start,
+		    unsigned long end)
+{
+	VMA_ITERATOR(vmi, mm, start);
+	struct vm_area_struct *vma;
+
+	for_each_vma_range(vmi, vma, end)
+		vma_start_write(vma);
+}
+
+/**
  * kmho_check_vmas - can this range be handed over?
  * @mm:		address space; its mmap lock is held
  * @start:	first address
@@ -1244,15 +1263,9 @@ int kmho_sync(struct kmho_record *rec, bool must)
 
 	list_for_each_entry(range, &rec->ranges, node) {
 		unsigned long nr = kmho_range_nr_blocks(range);
-		struct vm_area_struct *vma;
 		unsigned long i;
 
-		/* Wait for faults that hold only the lock of their VMA. */
-		VMA_ITERATOR(vmi, rec->mm, range->start);
-
-		for_each_vma_range(vmi, vma, range->end)
-			vma_start_write(vma);
-
+		kmho_lock_vmas(rec->mm, range->start, range->end);
 		for_each_set_bit(i, range->dirty, nr) {
 			unsigned long start, end, size;
 

@@ -424,6 +424,8 @@ void kmho_wait_unsealed(void);
 
 /* Address space to extents (collect.c) */
 void kmho_before_retry(unsigned int tries, bool drain, bool wait);
+void kmho_lock_vmas(struct mm_struct *mm, unsigned long start,
+		    unsigned long end);
 int kmho_check_vmas(struct mm_struct *mm, unsigned long start,
 		    unsigned long end);
 int kmho_collect(struct kmho_record *rec);

@@ -147,6 +147,8 @@ static int kmho_follow_ranges(struct kmho_record *rec, struct mm_struct *mm,
 		      kmho_settle(mm, ranges[i].base, end);
 		if (err)
 			return err;
+		/* From here on nobody is about to change what is not noted. */
+		kmho_lock_vmas(mm, ranges[i].base, end);
 	}
 
 	err = kmho_attach_mm(rec, mm);

@@ -966,6 +966,84 @@ static void hugetlb_lost(void)
 	must(kt_write_file("/proc/sys/vm/nr_hugepages", "0"));
 }
 
+/* ---- what is under way at the handover ---- */
+
+#define FAULTS	64
+
+static unsigned long touched;
+
+/* Clearing a huge page takes a while, and the fault holds only the lock of its VMA */
+static void *touch_each(void *size)
+{
+	unsigned long i;
+
+	for (i = 0; i < FAULTS; i++) {
+		*(__u64 *)kt_ptr(kt_addr(0) + i * (unsigned long)size) = kt_word(SEED, i);
+		__atomic_store_n(&touched, i + 1, __ATOMIC_RELEASE);
+	}
+	return NULL;
+}
+
+static void do_under_way(void *arg)
+{
+	unsigned long size = kt_pmd_size(), round = *(unsigned long *)arg;
+	pthread_t thread;
+
+	kt_map_thp(kt_addr(0), FAULTS * size);
+	must(!pthread_create(&thread, NULL, touch_each, (void *)size));
+	while (__atomic_load_n(&touched, __ATOMIC_ACQUIRE) < FAULTS / 4 + round)
+		;
+	must(!kt_handover(kt_key(0), kt_addr(0), FAULTS * size / kt_page));
+	must(!pthread_join(thread, NULL));
+}
+
+static void under_way(void)
+{
+	unsigned long size = kt_need_thp(), base = kt_addr(0), round, i;
+
+	for (round = 0; round < 16; round++) {
+		kt_run(do_under_way, &round);
+		must(!kt_takeover(kt_key(0), base, FAULTS * size / kt_page));
+		for (i = 0; i < FAULTS; i++)
+			must(*(__u64 *)kt_ptr(base + i * size) == kt_word(SEED, i));
+		must(!munmap(kt_ptr(base), FAULTS * size));
+	}
+}
+
+/* ---- what a successor's children see ---- */
+
+static void do_give_split(void *arg)
+{
+	unsigned long base = kt_addr(0), size = kt_pmd_size();
+
+	must(!arg);
+	kt_map_thp(base, size);
+	kt_fill(base, 0, size / kt_page, SEED);
+	/* from here on each page has a mapping of its own */
+	must(!mprotect(kt_ptr(base + kt_page), kt_page, PROT_READ));
+	must(!mprotect(kt_ptr(base + kt_page), kt_page, PROT_READ | PROT_WRITE));
+	must(!kt_handover(kt_key(0), base, size / kt_page));
+}
+
+static void split_and_forked(void)
+{
+	unsigned long size = kt_need_thp(), base = kt_addr(0), nr = size / kt_page;
+	pid_t pid;
+
+	kt_run(do_give_split, NULL);
+	must(!kt_takeover(kt_key(0), base, nr));
+	must(kt_same(base, 0, nr, SEED));
+	pid = kt_fork();
+	if (!pid) {
+		kt_fill(base, 0, nr, SEED + 1);
+		must(kt_same(base, 0, nr, SEED + 1));
+		_exit(0);
+	}
+	must(kt_wait(pid) == 0);
+	must(kt_same(base, 0, nr, SEED));
+	must(!munmap(kt_ptr(base), size));
+}
+
 static const struct kt_case cases[] = {
 	{ "exit: the successor gets the bytes", .now = ends_exit },
 	{ "exit: writes after the handover, and those into holes", .now = ends_written },
@@ -991,6 +1069,8 @@ static const struct kt_case cases[] = {
 	{ "mlock and mlockall", .now = locked_memory },
 	{ "successors take it part by part", .now = successors },
 	{ "handed from one to the next, 20 times", .now = generations },
+	{ "a fault that is under way at the handover is in it", .now = under_way },
+	{ "a huge page that was mapped by the page: its taker's child copies", .now = split_and_forked },
 	{ "of many that want it, one gets it", .now = successors_race },
 };
 
