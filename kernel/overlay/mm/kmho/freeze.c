@@ -18,9 +18,19 @@
 #include "../internal.h"
 #include "internal.h"
 
-static int kmho_protect_pmd(pmd_t *pmd, unsigned long addr, unsigned long next,
-			    struct mm_walk *walk)
+/*
+ * Two steps of one walk: first each mapping loses its right to write, then the
+ * page its mark that it is the process's alone.
+ */
+enum kmho_freeze_step {
+	KMHO_PROTECT,
+	KMHO_SHARE,
+};
+
+static int kmho_freeze_pmd(pmd_t *pmd, unsigned long addr, unsigned long next,
+			   struct mm_walk *walk)
 {
+	enum kmho_freeze_step *step = walk->private;
 	struct vm_area_struct *vma = walk->vma;
 	pte_t *start, *pte;
 	spinlock_t *ptl; /* of the page table */
@@ -42,8 +52,9 @@ static int kmho_protect_pmd(pmd_t *pmd, unsigned long addr, unsigned long next,
 		if (!page || !folio_test_anon(page_folio(page)))
 			continue;
 
-		ptep_set_wrprotect(walk->mm, addr, pte);
-		if (PageAnonExclusive(page))
+		if (*step == KMHO_PROTECT)
+			ptep_set_wrprotect(walk->mm, addr, pte);
+		else if (PageAnonExclusive(page))
 			ClearPageAnonExclusive(page);
 	}
 	pte_unmap_unlock(start, ptl);
@@ -51,41 +62,43 @@ static int kmho_protect_pmd(pmd_t *pmd, unsigned long addr, unsigned long next,
 }
 
 #ifdef CONFIG_HUGETLB_PAGE
-static int kmho_protect_hugetlb(pte_t *pte, unsigned long hmask,
-				unsigned long addr, unsigned long next,
-				struct mm_walk *walk)
+static int kmho_freeze_hugetlb(pte_t *pte, unsigned long hmask,
+			       unsigned long addr, unsigned long next,
+			       struct mm_walk *walk)
 {
+	enum kmho_freeze_step *step = walk->private;
+	struct folio *folio = NULL;
 	spinlock_t *ptl; /* of the page table */
 	pte_t ptent;
 
 	ptl = huge_pte_lock(hstate_vma(walk->vma), walk->mm, pte);
 	ptent = huge_ptep_get(walk->mm, addr, pte);
-	if (!huge_pte_none(ptent) && pte_present(ptent)) {
-		struct folio *folio = page_folio(pte_page(ptent));
-
-		if (folio_test_anon(folio)) {
+	if (!huge_pte_none(ptent) && pte_present(ptent))
+		folio = page_folio(pte_page(ptent));
+	if (folio && folio_test_anon(folio)) {
+		if (*step == KMHO_PROTECT)
 			huge_ptep_set_wrprotect(walk->mm, addr, pte);
-			if (PageAnonExclusive(&folio->page))
-				ClearPageAnonExclusive(&folio->page);
-		}
+		else if (PageAnonExclusive(&folio->page))
+			ClearPageAnonExclusive(&folio->page);
 	}
 	spin_unlock(ptl);
 	return 0;
 }
 #else
-#define kmho_protect_hugetlb	NULL
+#define kmho_freeze_hugetlb	NULL
 #endif
 
-static const struct mm_walk_ops kmho_protect_ops = {
-	.pmd_entry = kmho_protect_pmd,
-	.hugetlb_entry = kmho_protect_hugetlb,
+static const struct mm_walk_ops kmho_freeze_ops = {
+	.pmd_entry = kmho_freeze_pmd,
+	.hugetlb_entry = kmho_freeze_hugetlb,
 	.walk_lock = PGWALK_WRLOCK_VERIFY,
 };
 
-/* From here on a write of the process is a fault, and copies. */
+/* From here on a write of the process is a fault. */
 static int kmho_protect_range(struct mm_struct *mm, unsigned long start,
 			      unsigned long end)
 {
+	enum kmho_freeze_step step = KMHO_PROTECT;
 	VMA_ITERATOR(vmi, mm, start);
 	struct mmu_notifier_range notify;
 	struct vm_area_struct *vma;
@@ -94,7 +107,7 @@ static int kmho_protect_range(struct mm_struct *mm, unsigned long start,
 	mmu_notifier_range_init(&notify, MMU_NOTIFY_PROTECTION_PAGE, 0, mm,
 				start, end);
 	mmu_notifier_invalidate_range_start(&notify);
-	err = walk_page_range(mm, start, end, &kmho_protect_ops, NULL);
+	err = walk_page_range(mm, start, end, &kmho_freeze_ops, &step);
 	for_each_vma_range(vmi, vma, end) {
 		unsigned long from = max(start, vma->vm_start);
 		unsigned long to = min(end, vma->vm_end);
@@ -105,6 +118,42 @@ static int kmho_protect_range(struct mm_struct *mm, unsigned long start,
 			flush_tlb_range(vma, from, to);
 	}
 	mmu_notifier_invalidate_range_end(&notify);
+	return err;
+}
+
+/*
+ * From here on it copies: what the record has pinned is shared with it. Pages
+ * of which the record has got a copy are left to the process, and to those who
+ * have pinned them.
+ */
+static int kmho_share_range(struct kmho_record *rec,
+			    const struct kmho_range *range)
+{
+	u64 end = (range->end + range->offset) >> PAGE_SHIFT;
+	enum kmho_freeze_step step = KMHO_SHARE;
+	struct kmho_extent_ser *ext;
+	struct kmho_pos pos;
+	int err = 0;
+
+	pos = kmho_table_seek(&rec->extents,
+			      (range->start + range->offset) >> PAGE_SHIFT <<
+			      KMHO_EXTENT_NR_BITS);
+	for_each_kmho_entry_from(&rec->extents, pos, ext) {
+		unsigned long addr;
+
+		if (kmho_extent_vpn(ext) >= end)
+			break;
+		if (!(ext->what & KMHO_EXTENT_PINNED))
+			continue;
+		addr = (kmho_extent_vpn(ext) << PAGE_SHIFT) - range->offset;
+		err = walk_page_range(rec->mm, addr, addr +
+				      kmho_extent_nr(ext) * PAGE_SIZE,
+				      &kmho_freeze_ops, &step);
+		if (err)
+			break;
+		cond_resched();
+	}
+
 	return err;
 }
 
@@ -148,32 +197,39 @@ static int kmho_copy_pinned(struct kmho_record *rec)
 /* Part a record from the address space that it follows. */
 static int kmho_freeze_mm(struct kmho_record *rec)
 {
+	struct mm_struct *mm = rec->mm;
 	struct kmho_range *range;
 	int err;
 
-	if (mmap_write_lock_killable(rec->mm))
+	if (mmap_write_lock_killable(mm))
 		return -EINTR;
 	err = kmho_sync(rec, false) ?: kmho_update_areas(rec);
 	if (err)
 		goto out_unlock;
 
+	/* As in fork(), nobody pins a page without the mmap lock meanwhile. */
+	raw_write_seqcount_begin(&mm->write_protect_seq);
 	list_for_each_entry(range, &rec->ranges, node) {
-		err = kmho_protect_range(rec->mm, range->start, range->end);
+		err = kmho_protect_range(mm, range->start, range->end);
 		if (err)
-			goto out_unlock;
+			goto out_end;
 	}
 	err = kmho_copy_pinned(rec);
 	if (err) {
 		/* Some pages are copies already: all of it is looked at again. */
 		list_for_each_entry(range, &rec->ranges, node)
 			bitmap_fill(range->dirty, kmho_range_nr_blocks(range));
-		goto out_unlock;
+		goto out_end;
 	}
+	list_for_each_entry(range, &rec->ranges, node)
+		WARN_ON_ONCE(kmho_share_range(rec, range));
 
 	kmho_unfollow(rec);
 	rec->frozen = true;
+out_end:
+	raw_write_seqcount_end(&mm->write_protect_seq);
 out_unlock:
-	mmap_write_unlock(rec->mm);
+	mmap_write_unlock(mm);
 	return err;
 }
 
@@ -182,8 +238,8 @@ out_unlock:
  * @rec:	record; its lock is held
  *
  * Pages that somebody has pinned for longer, for a device to write to, are
- * copied, and so is shared memory. What nobody can change any more is left as
- * it is.
+ * copied, and so is shared memory: the process and the device go on with theirs.
+ * What nobody can change any more is left as it is.
  *
  * Return: 0; -EINTR if the task is killed; -ENOMEM; -EIO if a page that must be
  * copied cannot be read; -EOPNOTSUPP if one that came after the handover cannot
@@ -195,7 +251,9 @@ int kmho_freeze(struct kmho_record *rec)
 
 	if (err)
 		return err;
-	if (rec->mm && !rec->frozen)
+	if (!rec->mm)
+		err = kmho_copy_pinned(rec);
+	else if (!rec->frozen)
 		err = kmho_freeze_mm(rec);
 	if (err)
 		kmho_claims_thaw(rec);
