@@ -1248,6 +1248,25 @@ err_unpin:
 	return err;
 }
 
+/*
+ * Is it a memory cgroup that has no room? What its processes leave behind must
+ * not be lost, so it goes over its limit, where the machine itself has memory.
+ */
+static int kmho_sync_over_limit(struct kmho_collector *c, unsigned long start,
+				unsigned long end)
+{
+	unsigned int flags;
+	int err;
+
+	if (global_zone_page_state(NR_FREE_PAGES) < 2 * totalreserve_pages)
+		return -ENOMEM;
+
+	flags = memalloc_noreclaim_save();
+	err = kmho_sync_block(c, start, end);
+	memalloc_noreclaim_restore(flags);
+	return err;
+}
+
 /**
  * kmho_sync - look again at what was noted since the handover
  * @rec:	live record; its lock is held, and the mmap lock for writing
@@ -1284,6 +1303,8 @@ int kmho_sync(struct kmho_record *rec, bool must)
 			/* What changes from here on, is noted again. */
 			clear_bit(i, range->dirty);
 			err = kmho_sync_block(c, start, end);
+			if (must && err == -ENOMEM)
+				err = kmho_sync_over_limit(c, start, end);
 			if (must && err && err != -ENOMEM) {
 				pr_err("key %#llx: %#lx-%#lx is as it was handed over: %pe\n",
 				       rec->key, start, end, ERR_PTR(err));

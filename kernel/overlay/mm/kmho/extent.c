@@ -27,7 +27,7 @@ static struct kmho_page_ser *kmho_page_alloc(void)
 	struct kmho_page_ser *ser;
 	int err;
 
-	ser = (void *)get_zeroed_page(GFP_KERNEL);
+	ser = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	if (!ser)
 		return NULL;
 
@@ -96,7 +96,7 @@ static int kmho_table_reserve(struct kmho_table *table, unsigned long nr_pages)
 
 	max = max(nr_pages, 2 * table->max_pages);
 	pages = kvrealloc(table->pages, array_size(max, sizeof(*pages)),
-			  GFP_KERNEL);
+			  GFP_KERNEL_ACCOUNT);
 	if (!pages)
 		return -ENOMEM;
 

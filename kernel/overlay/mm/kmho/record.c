@@ -622,6 +622,8 @@ bool __kmho_overlaps(struct mm_struct *mm, unsigned long start,
  */
 static void kmho_record_orphan(struct kmho_record *rec)
 {
+	/* Its memory cgroup may have no room for tables: they are nobody's. */
+	struct mem_cgroup *old = set_active_memcg(root_mem_cgroup);
 	int err;
 
 	while ((err = kmho_sync(rec, true) ?: kmho_update_areas(rec))) {
@@ -635,6 +637,7 @@ static void kmho_record_orphan(struct kmho_record *rec)
 		schedule_timeout_uninterruptible(HZ / 50 + 1);
 		mmap_write_lock(rec->mm);
 	}
+	set_active_memcg(old);
 }
 
 void __kmho_exit_mm(struct mm_struct *mm)
@@ -715,15 +718,20 @@ int kmho_sync_user(kuid_t uid)
 	return 0;
 }
 
-/* The address space of a live record, with a reference, or NULL */
+/* The address space of a live record, with a reference; NULL; or -EINTR */
 static struct mm_struct *kmho_record_mm(struct kmho_record *rec)
 {
-	guard(mutex)(&rec->lock);
-	if (!rec->mm || rec->frozen || rec->sealed)
-		return NULL;
+	struct mm_struct *mm = NULL;
 
-	mmgrab(rec->mm);
-	return rec->mm;
+	/* Its process may be at its end, and wait there for memory. */
+	if (mutex_lock_killable(&rec->lock))
+		return ERR_PTR(-EINTR);
+	if (rec->mm && !rec->frozen && !rec->sealed) {
+		mm = rec->mm;
+		mmgrab(mm);
+	}
+	mutex_unlock(&rec->lock);
+	return mm;
 }
 
 /*
@@ -792,8 +800,11 @@ int kmho_seal(void)
 
 		if (!mm)
 			continue;
-		err = kmho_seal_mm(mm);
-		mmdrop(mm);
+		err = PTR_ERR_OR_ZERO(mm);
+		if (!err) {
+			err = kmho_seal_mm(mm);
+			mmdrop(mm);
+		}
 		if (err) {
 			kmho_record_put(rec);
 			goto err_unseal;
