@@ -301,6 +301,7 @@ struct kmho_mm {
 
 /**
  * struct kmho_record - a key and the memory behind it
+ * @rcu:	its last user has gone; faults may still look at it
  * @hash:	in the registry, by owner and key
  * @list:	all records in the order of their making, until they are freed
  * @in_mm:	in &kmho_mm.records
@@ -330,6 +331,7 @@ struct kmho_mm {
  * @nr_migrated: pages moved out of scratch areas for it
  */
 struct kmho_record {
+	struct rcu_head rcu;
 	struct hlist_node hash;
 	struct list_head list;
 	struct list_head in_mm;

@@ -99,7 +99,8 @@ static void kmho_record_free(struct kref *ref)
 	kmho_table_destroy(&rec->extents);
 	mtree_destroy(&rec->claims);
 	free_uid(rec->user);
-	kfree(rec);
+	/* A fault may be looking at a range of it. */
+	kfree_rcu(rec, rcu);
 }
 
 /**
