@@ -685,9 +685,10 @@ void __kmho_destroy_mm(struct mm_struct *mm)
  * @uid:	the user
  *
  * A write to a hole of a live record never fails for RLIMIT_MEMLOCK, so it is
- * the next handover that has to know of it.
+ * the next handover that has to know of it. A record that cannot be brought up
+ * to date for another reason does not stand in the way of others.
  *
- * Return: 0, or a negative errno.
+ * Return: 0; -ENOMEM; -EINTR.
  */
 int kmho_sync_user(kuid_t uid)
 {
@@ -710,7 +711,7 @@ int kmho_sync_user(kuid_t uid)
 			}
 			mutex_unlock(&rec->lock);
 		}
-		if (err) {
+		if (err == -ENOMEM || err == -EINTR) {
 			kmho_record_put(rec);
 			return err;
 		}

@@ -100,7 +100,8 @@ static struct kmho_record *kmho_record_lock(kuid_t uid, u64 key)
 		kmho_record_put(rec);
 		return ERR_PTR(-EINTR);
 	}
-	if (rec->gone) {
+	/* It may have been given to another user meanwhile. */
+	if (rec->gone || !uid_eq(rec->uid, uid)) {
 		mutex_unlock(&rec->lock);
 		kmho_record_put(rec);
 		return ERR_PTR(-ENOENT);
@@ -196,6 +197,12 @@ static int kmho_handover_ranges(u64 key,
 	struct kmho_record *rec;
 	int err;
 
+	/* The key is judged before what the user has already. */
+	rec = kmho_record_get(current_euid(), key);
+	if (rec) {
+		kmho_record_put(rec);
+		return -EEXIST;
+	}
 	if (!capable(CAP_IPC_LOCK)) {
 		err = kmho_sync_user(current_euid());
 		if (err)
