@@ -190,14 +190,15 @@ static void kmho_want_migration(struct kmho_collector *c, struct folio *folio)
 
 /* Is one of these pages shared, and not the record's already? */
 static bool kmho_is_shared(const struct kmho_collector *c, struct page *page,
-			   unsigned long addr, unsigned long nr)
+			   unsigned long addr, unsigned long nr, bool huge)
 {
 	struct folio *folio = page_folio(page);
 	unsigned long i;
 
-	/* A folio that is mapped as huge has one flag for all its pages. */
-	if (folio_test_pmd_mappable(folio) && PageAnonExclusive(&folio->page))
-		return false;
+	/* What is mapped as huge has one flag for all its pages. */
+	if (huge)
+		return !PageAnonExclusive(&folio->page) &&
+		       !kmho_is_old(c, kmho_vpn(c, addr), page_to_pfn(page));
 	for (i = 0; i < nr; i++)
 		if (!PageAnonExclusive(page + i) &&
 		    !kmho_is_old(c, kmho_vpn(c, addr) + i,
@@ -436,7 +437,8 @@ static unsigned long kmho_take_huge_run(struct kmho_collector *c, pmd_t *pmd,
 
 /* Take pages that follow each other in both address spaces. */
 static int kmho_take(struct kmho_collector *c, struct folio *folio,
-		     struct page *page, unsigned long addr, unsigned long nr)
+		     struct page *page, unsigned long addr, unsigned long nr,
+		     bool huge)
 {
 	bool in_scratch = kmho_in_scratch(c, page, folio_order(folio));
 	bool whole = nr == folio_nr_pages(folio);
@@ -473,7 +475,8 @@ static int kmho_take(struct kmho_collector *c, struct folio *folio,
 	}
 
 	/* Another record may have looked at a shared page just now, too. */
-	if (kmho_folio_pins(folio) > nr && kmho_is_shared(c, page, addr, nr)) {
+	if (kmho_folio_pins(folio) > nr &&
+	    kmho_is_shared(c, page, addr, nr, huge)) {
 		gup_put_folio(folio, nr, FOLL_PIN);
 		kmho_want_fault(c, addr);
 		return 0;
@@ -531,7 +534,8 @@ static int kmho_collect_pmd(struct kmho_collector *c, pmd_t pmd,
 		return 0;
 	}
 
-	return kmho_take(c, folio, page, addr, (next - addr) >> PAGE_SHIFT);
+	return kmho_take(c, folio, page, addr, (next - addr) >> PAGE_SHIFT,
+			 true);
 }
 
 /* Returns how many page table entries were dealt with, or an error. */
@@ -581,7 +585,7 @@ static int kmho_collect_pte(struct kmho_collector *c,
 		return 1;
 	}
 
-	err = kmho_take(c, folio, page, addr, nr);
+	err = kmho_take(c, folio, page, addr, nr, false);
 	return err ?: nr;
 }
 
@@ -653,7 +657,7 @@ static int kmho_hugetlb_entry(pte_t *pte, unsigned long hmask,
 		kmho_want_fault(c, addr);
 	else
 		ret = kmho_take(c, folio, &folio->page, addr,
-				pages_per_huge_page(h));
+				pages_per_huge_page(h), true);
 out_unlock:
 	spin_unlock(ptl);
 	return ret;
