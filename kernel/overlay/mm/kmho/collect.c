@@ -933,7 +933,7 @@ static int kmho_collect_block(struct kmho_collector *c, unsigned long start,
 			if (err == -EOPNOTSUPP && c->must) {
 				pr_err("key %#llx: a page in %#lx-%#lx cannot be had\n",
 				       c->rec->key, start, end);
-				if (list_empty(&c->migrate))
+				if (list_empty(&c->migrate) && !c->drain)
 					goto out_copy;
 				err = 0;
 			}
