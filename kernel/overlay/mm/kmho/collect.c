@@ -976,8 +976,7 @@ out:
  */
 static bool kmho_vma_is_private(struct vm_area_struct *vma)
 {
-	const vm_flags_t no = VM_MAYSHARE | VM_PFNMAP | VM_MIXEDMAP | VM_IO |
-			      VM_DROPPABLE | VM_SHADOW_STACK | VM_MTE;
+	const vm_flags_t no = VM_MAYSHARE | VM_DROPPABLE | VM_SHADOW_STACK;
 
 	if (vma->vm_flags & no)
 		return false;
@@ -1020,6 +1019,7 @@ void kmho_lock_vmas(struct mm_struct *mm, unsigned long start,
 int kmho_check_vmas(struct mm_struct *mm, unsigned long start,
 		    unsigned long end)
 {
+	const vm_flags_t no = VM_PFNMAP | VM_MIXEDMAP | VM_IO | VM_MTE;
 	VMA_ITERATOR(vmi, mm, start);
 	struct vm_area_struct *vma;
 	unsigned long at = start;
@@ -1037,7 +1037,7 @@ int kmho_check_vmas(struct mm_struct *mm, unsigned long start,
 		unsigned long size = vma_kernel_pagesize(vma);
 
 		if ((!kmho_vma_is_private(vma) && !kmho_vma_is_shmem(vma)) ||
-		    userfaultfd_armed(vma))
+		    vma->vm_flags & no || userfaultfd_armed(vma))
 			return -EOPNOTSUPP;
 		if (is_vm_hugetlb_page(vma) &&
 		    !IS_ALIGNED(max(start, vma->vm_start) |
