@@ -499,8 +499,9 @@ static void kmho_unmap_targets(struct kmho_installer *in)
 	for (i = 0; i < in->nr; i++) {
 		struct kmho_target *t = &in->targets[i];
 
-		if (t->made)
-			do_munmap(in->mm, t->addr, t->made, NULL);
+		/* It may have to be split off from a neighbour. */
+		while (t->made && do_munmap(in->mm, t->addr, t->made, NULL))
+			schedule_timeout_uninterruptible(1);
 		t->made = 0;
 	}
 }
