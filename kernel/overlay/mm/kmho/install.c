@@ -1312,8 +1312,9 @@ static void kmho_share_target(struct kmho_installer *in,
 
 	for_each_kmho_target_extent(in, t, pos, ext) {
 		kmho_table_touch(extents, pos);
-		kmho_install_extent(in, t, ext);
+		/* Before anybody can find them, reclaim and compaction above all */
 		kmho_extent_pin(ext, false);
+		kmho_install_extent(in, t, ext);
 	}
 	kmho_unlock_table(in);
 }
