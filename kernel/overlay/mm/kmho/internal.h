@@ -22,6 +22,9 @@
 /* Most ranges one call may name */
 #define KMHO_MAX_RANGES		BIT(20)
 
+/* Most blocks a range may have: what an array of bits can count, 4 PiB */
+#define KMHO_MAX_BLOCKS		BIT(31)
+
 /* Tables (extent.c) */
 
 /**

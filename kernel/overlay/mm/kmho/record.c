@@ -349,6 +349,10 @@ struct kmho_range *kmho_range_alloc(struct kmho_record *rec,
 	range->end = end;
 	range->dirty = &range->one;
 	nr = kmho_range_nr_blocks(range);
+	if (nr > KMHO_MAX_BLOCKS) {
+		kfree(range);
+		return NULL;
+	}
 	if (nr > BITS_PER_LONG) {
 		range->dirty = kvcalloc(BITS_TO_LONGS(nr), sizeof(long),
 					GFP_KERNEL_ACCOUNT);

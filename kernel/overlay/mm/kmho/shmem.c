@@ -817,36 +817,6 @@ static struct kmho_gather *kmho_gather_alloc(struct kmho_object *obj, bool must)
 	return g;
 }
 
-/* Look again at what was noted of a claim. Called with obj->lock held. */
-static int kmho_claim_sync(struct kmho_claim *claim, bool must)
-{
-	unsigned long nr = kmho_claim_nr_blocks(claim);
-	struct kmho_object *obj = claim->obj;
-	struct kmho_gather *g = NULL;
-	unsigned long i;
-	int err = 0;
-
-	if (!kmho_object_has_file(obj))
-		return 0;
-
-	for_each_set_bit(i, claim->dirty, nr) {
-		if (!g) {
-			g = kmho_gather_alloc(obj, must);
-			if (!g)
-				return -ENOMEM;
-		}
-		err = kmho_object_sync_block(g, i +
-					     kmho_block_of(claim->node.start),
-					     NULL);
-		if (err)
-			break;
-		cond_resched();
-	}
-
-	kvfree(g);
-	return err;
-}
-
 /*
  * The next page that is there, or that was when somebody else claimed it: what
  * has gone since was noted in that claim only. Holes cost next to nothing.
@@ -867,6 +837,70 @@ static bool kmho_object_next(struct kmho_object *obj, unsigned long *index,
 
 	*index = page;
 	return found;
+}
+
+/* Notes that are struck out at a time, with interrupts off */
+#define KMHO_MAX_STRUCK	BIT(16)
+
+/*
+ * The next block from @i on that is to be looked at, or @nr. Where there is
+ * nothing, nor was, a note is struck out. Called with obj->lock held.
+ */
+static unsigned long kmho_claim_next(struct kmho_claim *claim, unsigned long i,
+				     unsigned long nr)
+{
+	unsigned long first = kmho_block_of(claim->node.start);
+	struct kmho_object *obj = claim->obj;
+
+	while ((i = find_next_bit(claim->dirty, nr, i)) < nr) {
+		unsigned long end = min(nr, i + KMHO_MAX_STRUCK);
+		unsigned long index = max(claim->node.start,
+					  (first + i) * PTRS_PER_PTE);
+		unsigned long next = end;
+
+		xa_lock_irq(obj->pages);
+		if (kmho_object_next(obj, &index, claim->node.last))
+			next = min(end, kmho_block_of(index) - first);
+		bitmap_clear(claim->dirty, i, next - i);
+		xa_unlock_irq(obj->pages);
+		if (next == i)
+			return i;
+		i = next;
+		cond_resched();
+	}
+
+	return nr;
+}
+
+/* Look again at what was noted of a claim. Called with obj->lock held. */
+static int kmho_claim_sync(struct kmho_claim *claim, bool must)
+{
+	unsigned long nr = kmho_claim_nr_blocks(claim);
+	struct kmho_object *obj = claim->obj;
+	struct kmho_gather *g = NULL;
+	unsigned long i;
+	int err = 0;
+
+	if (!kmho_object_has_file(obj))
+		return 0;
+
+	for (i = kmho_claim_next(claim, 0, nr); i < nr;
+	     i = kmho_claim_next(claim, i + 1, nr)) {
+		if (!g) {
+			g = kmho_gather_alloc(obj, must);
+			if (!g)
+				return -ENOMEM;
+		}
+		err = kmho_object_sync_block(g, i +
+					     kmho_block_of(claim->node.start),
+					     NULL);
+		if (err)
+			break;
+		cond_resched();
+	}
+
+	kvfree(g);
+	return err;
 }
 
 /* Collect a claim, one block after the other, while everybody goes on. */
@@ -926,6 +960,10 @@ static struct kmho_claim *kmho_claim_alloc(struct kmho_record *rec,
 	claim->node.last = index + ((end - start) >> PAGE_SHIFT) - 1;
 	claim->dirty = &claim->one;
 	nr = kmho_claim_nr_blocks(claim);
+	if (nr > KMHO_MAX_BLOCKS) {
+		kfree(claim);
+		return NULL;
+	}
 	if (nr > BITS_PER_LONG) {
 		claim->dirty = kvcalloc(BITS_TO_LONGS(nr), sizeof(long),
 					GFP_KERNEL_ACCOUNT);
@@ -1097,7 +1135,8 @@ static void kmho_claim_drop(struct kmho_claim *claim)
  * @mm:		address space; its mmap lock is held for writing
  *
  * Return: 0; -EBUSY if another record of @mm has a part of it; -EAGAIN over
- * RLIMIT_MEMLOCK; -EOPNOTSUPP; -ENOMEM. On failure the caller drops the claims.
+ * RLIMIT_MEMLOCK; -EOPNOTSUPP; -ENOMEM; -EINTR if the task is killed. On failure
+ * the caller drops the claims.
  */
 int kmho_claims_add(struct kmho_record *rec, struct mm_struct *mm)
 {
@@ -1118,6 +1157,9 @@ int kmho_claims_add(struct kmho_record *rec, struct mm_struct *mm)
 
 			if (!kmho_vma_is_shmem(vma))
 				continue;
+			if (fatal_signal_pending(current))
+				return -EINTR;
+			cond_resched();
 			if (index + (end - start) / PAGE_SIZE > KMHO_INDEX_MAX)
 				return -EOPNOTSUPP;
 			claim = kmho_claim_alloc(rec, start, end, index);
@@ -1484,7 +1526,7 @@ static bool kmho_frozen_has(struct kmho_object *frozen,
 			same = kmho_page_is_zero(kmho_extent_at(old, index));
 		else if (interval_tree_iter_first(&frozen->claims, index, index))
 			same = kmho_page_is_zero(kmho_extent_at(ext, index));
-		if (!same)
+		if (!same || fatal_signal_pending(current))
 			return false;
 		index++;
 		cond_resched();
@@ -2067,8 +2109,11 @@ int kmho_objects_seal(void)
 		xa_unlock_irq(obj->pages);
 		for_each_kmho_claim(obj, claim, 0, ULONG_MAX) {
 			err = kmho_claim_sync(claim, true);
-			if (err)
+			if (err) {
+				pr_err("key %#llx cannot be completed: %pe\n",
+				       claim->rec->key, ERR_PTR(err));
 				return err;
+			}
 		}
 	}
 
