@@ -1019,8 +1019,8 @@ void kmho_lock_vmas(struct mm_struct *mm, unsigned long start,
 int kmho_check_vmas(struct mm_struct *mm, unsigned long start,
 		    unsigned long end)
 {
-	const vm_flags_t no = VM_PFNMAP | VM_MIXEDMAP | VM_IO | VM_MTE;
 	VMA_ITERATOR(vmi, mm, start);
+	const vm_flags_t no = VM_PFNMAP | VM_MIXEDMAP | VM_IO | VM_MTE;
 	struct vm_area_struct *vma;
 	unsigned long at = start;
 

@@ -98,8 +98,8 @@ static const struct mm_walk_ops kmho_freeze_ops = {
 static int kmho_protect_range(struct mm_struct *mm, unsigned long start,
 			      unsigned long end)
 {
-	enum kmho_freeze_step step = KMHO_PROTECT;
 	VMA_ITERATOR(vmi, mm, start);
+	enum kmho_freeze_step step = KMHO_PROTECT;
 	struct mmu_notifier_range notify;
 	struct vm_area_struct *vma;
 	int err;

@@ -1070,7 +1070,7 @@ static const struct kt_case cases[] = {
 	{ "successors take it part by part", .now = successors },
 	{ "handed from one to the next, 20 times", .now = generations },
 	{ "a fault that is under way at the handover is in it", .now = under_way },
-	{ "a huge page that was mapped by the page: its taker's child copies", .now = split_and_forked },
+	{ "a huge page that was mapped by the page: a child copies", .now = split_and_forked },
 	{ "of many that want it, one gets it", .now = successors_race },
 };
 
