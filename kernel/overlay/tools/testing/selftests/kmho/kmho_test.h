@@ -14,6 +14,9 @@
  *   again	run it in the kernel after the next kexec
  *   control	in place of before and after, with kho=off or after a plain boot
  * A second argument names the cases to run, by a part of their title.
+ *
+ * A case that a stage skips is skipped by the stages after it, for the same
+ * reason and by the runner. So what one of them does not find has been lost.
  */
 #ifndef __KMHO_TEST_H
 #define __KMHO_TEST_H
@@ -103,10 +106,13 @@ struct kt_case {
 	void (*control)(void);
 };
 
+/* Bytes of why a case was skipped */
+#define KT_REASON	400
+
 /* Shared between the runner and the process of a case */
 struct kt_shared {
 	bool ready;
-	char reason[400];
+	char reason[KT_REASON];
 };
 
 static struct kt_shared *kt_shared;
@@ -120,6 +126,10 @@ static inline int kmho(unsigned int opcode, void *op)
 {
 	return syscall(__NR_kmho, opcode, op);
 }
+
+/* What the runner keeps for itself: keys and addresses of tests are below */
+#define KT_SKIPPED_KEY	kt_key(0xffffff)
+#define KT_SKIPPED_ADDR	kt_addr(100)
 
 /* The key of a program's nth record */
 static inline unsigned long kt_key(unsigned long n)
@@ -1098,10 +1108,65 @@ static inline bool kt_pick(const struct kt_case *c, const char *stage, void (**f
 	return *fn;
 }
 
-static inline void kt_report(const char *title, void (*fn)(void))
+/* Is there anything left for a case to do after this stage? */
+static inline bool kt_goes_on(const struct kt_case *c, const char *stage)
 {
-	int code = kt_run_case(fn);
+	if (!strcmp(stage, "before"))
+		return c->after || c->each;
+	if (!strcmp(stage, "after"))
+		return c->again;
+	return !strcmp(stage, "each");
+}
 
+/*
+ * Why cases were skipped, by their place in the list. It gets to the next stage as a
+ * record, which is made only where there is something to say.
+ */
+static char (*kt_skipped)[KT_REASON];
+
+static inline unsigned long kt_skipped_pages(unsigned int nr)
+{
+	return (nr * KT_REASON + kt_page - 1) / kt_page;
+}
+
+static inline void kt_recall_skipped(const char *stage, unsigned int nr)
+{
+	unsigned long pages = kt_skipped_pages(nr);
+
+	kt_skipped = kt_ptr(KT_SKIPPED_ADDR);
+	if (!strcmp(stage, "before") && kt_drop(KT_SKIPPED_KEY))
+		must(errno == ENOENT);
+	if (!kt_takeover(KT_SKIPPED_KEY, KT_SKIPPED_ADDR, pages))
+		return;
+	must(errno == ENOENT);
+	kt_map(KT_SKIPPED_ADDR, pages);
+}
+
+static inline void kt_remember_skipped(const struct kt_case *cases, const char *stage,
+				       unsigned int nr)
+{
+	unsigned int i, kept = 0;
+
+	for (i = 0; i < nr; i++) {
+		if (!kt_goes_on(&cases[i], stage))
+			kt_skipped[i][0] = 0;
+		kept += !!kt_skipped[i][0];
+	}
+	if (kept)
+		must(!kt_handover(KT_SKIPPED_KEY, KT_SKIPPED_ADDR, kt_skipped_pages(nr)));
+}
+
+static inline void kt_report(const char *title, void (*fn)(void), char *skipped)
+{
+	int code = KSFT_SKIP;
+
+	if (skipped && skipped[0]) {
+		strcpy(kt_shared->reason, skipped);
+	} else {
+		code = kt_run_case(fn);
+		if (skipped && code == KSFT_SKIP)
+			strcpy(skipped, kt_shared->reason);
+	}
 	ksft_test_result_code(code, title, kt_shared->reason[0] ? "%s" : NULL, kt_shared->reason);
 }
 
@@ -1111,7 +1176,7 @@ static inline int kt_main(int argc, char **argv, const struct kt_case *cases, un
 	const char *stage = argc > 1 ? argv[1] : "now";
 	const char *only = argc > 2 ? argv[2] : "";
 	bool control = !strcmp(stage, "control");
-	bool now = !strcmp(stage, "now");
+	bool now = !strcmp(stage, "now"), later = !now && !control;
 	unsigned int i, plan = control;
 	void (*fn)(void);
 
@@ -1136,15 +1201,19 @@ static inline int kt_main(int argc, char **argv, const struct kt_case *cases, un
 		ksft_exit_fail_perror("mmap");
 	ksft_set_plan(plan);
 	if (control)
-		kt_report("control: nothing is found that was not handed over", kt_control);
+		kt_report("control: nothing is found that was not handed over", kt_control, NULL);
+	if (later)
+		kt_recall_skipped(stage, nr);
 	for (i = 0; i < nr; i++) {
 		if (!kt_pick(&cases[i], stage, &fn) || !strstr(cases[i].title, only))
 			continue;
 		kt_index = i;
-		kt_report(cases[i].title, fn);
+		kt_report(cases[i].title, fn, later ? kt_skipped[i] : NULL);
 		if (now)
 			kt_drop_all();
 	}
+	if (later)
+		kt_remember_skipped(cases, stage, nr);
 	ksft_finished();
 	return KSFT_FAIL;
 }
