@@ -251,6 +251,19 @@ static inline void kt_run(void (*fn)(void *arg), void *arg)
 	must(code == 0);
 }
 
+/* Tells whoever hears at the other end of a pipe that it may go on */
+static inline void kt_tell(int fd)
+{
+	must(write(fd, "x", 1) == 1);
+}
+
+static inline void kt_hear(int fd)
+{
+	char c;
+
+	must(read(fd, &c, 1) == 1);
+}
+
 static inline void kt_become(uid_t uid)
 {
 	must(!setgroups(0, NULL));
@@ -374,6 +387,24 @@ static inline long kt_free_kib(void)
 static inline long kt_slack_kib(void)
 {
 	return access("/sys/kernel/debug/kmemleak", F_OK) ? 0 : kt_meminfo("MemTotal") / 32;
+}
+
+/* A memory cgroup at @dir, below /sys/fs/cgroup */
+static inline void kt_need_cgroup(const char *dir)
+{
+	if (!kt_write_file("/sys/fs/cgroup/cgroup.subtree_control", "+memory"))
+		kt_skip("there is no memory cgroup, or this is not root");
+	must(!mkdir(dir, 0755) || errno == EEXIST);
+}
+
+/* What is charged to it, in KiB */
+static inline long kt_charged_kib(const char *dir)
+{
+	char path[PATH_MAX], buf[32];
+
+	snprintf(path, sizeof(path), "%s/memory.current", dir);
+	must(kt_read_file(path, buf, sizeof(buf)));
+	return strtol(buf, NULL, 10) / 1024;
 }
 
 static inline __u64 kt_now_ns(void)

@@ -961,23 +961,13 @@ static void frozen_freed(void)
 
 #define CGROUP	"/sys/fs/cgroup/kmho-freeze"
 
-static long charged_kib(void)
-{
-	char buf[32];
-
-	must(kt_read_file(CGROUP "/memory.current", buf, sizeof(buf)));
-	return strtol(buf, NULL, 10) / 1024;
-}
-
 static void frozen_charged(void)
 {
 	unsigned long nr = 8192;
 	int fd = new_memfd(nr);
 	pid_t pid;
 
-	if (!kt_write_file("/sys/fs/cgroup/cgroup.subtree_control", "+memory"))
-		kt_skip("there is no memory cgroup, or this is not root");
-	must(!mkdir(CGROUP, 0755) || errno == EEXIST);
+	kt_need_cgroup(CGROUP);
 	give(fd, nr, kt_key(0));
 	pid = kt_fork();
 	if (!pid) {
@@ -985,17 +975,17 @@ static void frozen_charged(void)
 		/* Less than it takes: nothing is frozen, and nothing stays charged */
 		must(kt_write_file(CGROUP "/memory.max", "4M"));
 		must_refuse(ENOMEM, kt_freeze(kt_key(0)));
-		must(charged_kib() < 4 << 10);
+		must(kt_charged_kib(CGROUP) < 4 << 10);
 		must(kt_write_file(CGROUP "/memory.max", "max"));
 		must(!kt_freeze(kt_key(0)));
-		must(charged_kib() > 15 << 10);
+		must(kt_charged_kib(CGROUP) > 15 << 10);
 		must(!kt_takeover(kt_key(0), kt_addr(0), nr));
 		must(kt_same(kt_addr(0), 0, nr / 2, SEED));
-		must(charged_kib() > 15 << 10 && charged_kib() < 24 << 10);
+		must(kt_charged_kib(CGROUP) > 15 << 10 && kt_charged_kib(CGROUP) < 24 << 10);
 		_exit(0);
 	}
 	must(kt_wait(pid) == 0);
-	must(charged_kib() < 4 << 10);
+	must(kt_charged_kib(CGROUP) < 4 << 10);
 	must(!rmdir(CGROUP));
 }
 

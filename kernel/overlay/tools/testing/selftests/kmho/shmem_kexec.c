@@ -229,19 +229,6 @@ static __noreturn void linger(void)
 		pause();
 }
 
-/* Tells the parent that it may go on */
-static void tell(int fd)
-{
-	must(write(fd, "x", 1) == 1);
-}
-
-static void hear(int fd)
-{
-	char c;
-
-	must(read(fd, &c, 1) == 1);
-}
-
 static void two_before(void)
 {
 	int fd = new_memfd("two", 128, 0), pipes[2];
@@ -250,11 +237,11 @@ static void two_before(void)
 	if (!kt_fork()) {
 		map_at(fd, TWO_B, 128);
 		kt_fill(kt_addr(TWO_B), 0, 64, SEED(TWO_A));
-		tell(pipes[1]);
+		kt_tell(pipes[1]);
 		linger();
 	}
 	map_at(fd, TWO_A, 128);
-	hear(pipes[0]);
+	kt_hear(pipes[0]);
 	kt_fill(kt_addr(TWO_A), 64, 10, SEED(TWO_A));
 	must(kt_same(kt_addr(TWO_A), 0, 74, SEED(TWO_A)));
 	kt_stay();
@@ -271,17 +258,17 @@ static void two_after(void)
 		take(TWO_B, 128);
 		must(kt_same(kt_addr(TWO_B), 0, 74, SEED(TWO_A)));
 		kt_fill(kt_addr(TWO_B), 100, 1, SEED(TWO_B));
-		tell(pipes[1]);
-		hear(back[0]);
+		kt_tell(pipes[1]);
+		kt_hear(back[0]);
 		must(kt_same(kt_addr(TWO_B), 101, 1, SEED(TWO_A)));
 		_exit(0);
 	}
 	take(TWO_A, 128);
-	hear(pipes[0]);
+	kt_hear(pipes[0]);
 	must(kt_same(kt_addr(TWO_A), 0, 74, SEED(TWO_A)));
 	must(kt_same(kt_addr(TWO_A), 100, 1, SEED(TWO_B)));
 	kt_fill(kt_addr(TWO_A), 101, 1, SEED(TWO_A));
-	tell(back[1]);
+	kt_tell(back[1]);
 	must(wait(NULL) > 0);
 }
 
@@ -294,13 +281,13 @@ static void overlap_before(void)
 	if (!kt_fork()) {
 		share(OVERLAP_B, 1024, PROT_READ | PROT_WRITE, fd);
 		must(!kt_handover(kt_key(OVERLAP_B), kt_addr(OVERLAP_B) + 300 * kt_page, 724));
-		tell(pipes[1]);
+		kt_tell(pipes[1]);
 		linger();
 	}
 	share(OVERLAP_A, 1024, PROT_READ | PROT_WRITE, fd);
 	kt_fill(kt_addr(OVERLAP_A), 0, 800, SEED(OVERLAP_A));
 	must(!kt_handover(kt_key(OVERLAP_A), kt_addr(OVERLAP_A), 600));
-	hear(pipes[0]);
+	kt_hear(pipes[0]);
 	kt_stay();
 }
 
@@ -333,10 +320,10 @@ static void only_b_before(void)
 	if (!pid) {
 		map_at(fd, ONLY_B, 128);
 		kt_fill(kt_addr(ONLY_B), 0, 10, SEED(ONLY_B));
-		tell(pipes[1]);
+		kt_tell(pipes[1]);
 		linger();
 	}
-	hear(pipes[0]);
+	kt_hear(pipes[0]);
 	must(!kill(pid, SIGKILL));
 	must(kt_wait(pid) == 128 + SIGKILL);
 	share(OTHER, 128, PROT_READ | PROT_WRITE, fd);
@@ -721,11 +708,11 @@ static void untaken_before(void)
 	must(!pipe(pipes));
 	if (!kt_fork()) {
 		map_at(fd, UNTAKEN_B, 64);
-		tell(pipes[1]);
+		kt_tell(pipes[1]);
 		linger();
 	}
 	map_at(fd, UNTAKEN_A, 64);
-	hear(pipes[0]);
+	kt_hear(pipes[0]);
 	kt_fill(kt_addr(UNTAKEN_A), 0, 40, SEED(UNTAKEN_A));
 	kt_stay();
 }
@@ -945,10 +932,10 @@ static void frozen_before(void)
 		pid[i] = kt_fork();
 		if (!pid[i]) {
 			map_at(fd, places[i], 1024);
-			tell(pipes[1]);
+			kt_tell(pipes[1]);
 			linger();
 		}
-		hear(pipes[0]);
+		kt_hear(pipes[0]);
 		must(!kill(pid[i], SIGSTOP));
 		must(waitpid(pid[i], NULL, WUNTRACED) == pid[i]);
 	}
