@@ -36,6 +36,7 @@ const MUTATIONS = [
   { name: 'what waits to be touched is passed over', file: 'pending.c', find: 'return kmho_settle_all(mm, start, end, 0);', put: 'return 0;', scenario: 'lazy_kexec', fails: /./ },
   { name: 'what waits to be touched is not counted', file: 'pending.c', find: 'add_mm_counter(p->mm, MM_ANONPAGES, nr_pages);', put: '(void)nr_pages;', scenario: 'lazy_kexec', fails: /in RSS/ },
   { name: 'a takeover that fails frees what it wanted', file: 'pending.c', find: 'kmho_table_destroy(&p->rec->extents);\n\tkmho_pending_end(p);', put: 'kmho_pending_end(p);', scenario: 'lazy_kexec', fails: /half-way/ },
+  { name: 'what a device may still write to stays in a frozen record', file: 'freeze.c', find: '!kmho_extent_is_pinned(ext))', put: '1)', scenario: 'freeze', fails: /a device writes after FREEZE/ },
   { name: 'a takeover that fails half-way unmaps nothing', file: 'install.c', find: 'while (t->made && do_munmap(in->mm, t->addr, t->made, NULL))', put: 'while (0)', scenario: 'fault_inject', fails: /./ },
 ]
 

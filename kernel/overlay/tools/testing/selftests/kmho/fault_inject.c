@@ -409,7 +409,7 @@ static void takeover_keep(void)
 /* ---- huge pages of hugetlb, and a private file mapping ---- */
 
 #define HUGETLB_SIZE	(2UL << 20)
-#define NR_FILE	12
+#define NR_OF_FILE	12
 
 static unsigned long nr_hugetlb;
 
@@ -428,8 +428,8 @@ static void map_kinds(void)
 {
 	int fd = memfd_create("kmho", 0);
 
-	must(fd >= 0 && !ftruncate(fd, NR_FILE * kt_page));
-	must(mmap(kt_ptr(kt_addr(SMALL)), NR_FILE * kt_page, PROT_READ | PROT_WRITE,
+	must(fd >= 0 && !ftruncate(fd, NR_OF_FILE * kt_page));
+	must(mmap(kt_ptr(kt_addr(SMALL)), NR_OF_FILE * kt_page, PROT_READ | PROT_WRITE,
 		  MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd, 0) == kt_ptr(kt_addr(SMALL)));
 	close(fd);
 	kt_fill(kt_addr(SMALL), 3, 6, SEED(SMALL));
@@ -442,7 +442,7 @@ static void map_kinds(void)
 static int hand_over_kinds(void)
 {
 	struct kmho_range_handover r[2] = {
-		{ kt_addr(SMALL), NR_FILE * kt_page },
+		{ kt_addr(SMALL), NR_OF_FILE * kt_page },
 		{ kt_addr(HUGE), HUGETLB_SIZE },
 	};
 	struct kmho_op_handover op = { kt_key(4), 2, r };
@@ -491,7 +491,7 @@ static void give_kinds(void)
 static int take_kinds(void)
 {
 	struct kmho_range_takeover r[2] = {
-		{ kt_addr(SMALL), { NR_FILE * kt_page }, kt_addr(SMALL) },
+		{ kt_addr(SMALL), { NR_OF_FILE * kt_page }, kt_addr(SMALL) },
 		{ kt_addr(HUGE), { HUGETLB_SIZE }, kt_addr(HUGE) },
 	};
 	struct kmho_op_takeover op = { kt_key(4), 2, r };
@@ -523,8 +523,8 @@ static void map_shared(void)
 {
 	int flags = MAP_SHARED | MAP_FIXED_NOREPLACE, fd = memfd_create("kmho", 0);
 
-	must(fd >= 0 && !ftruncate(fd, NR_FILE * kt_page));
-	must(mmap(kt_ptr(kt_addr(SMALL)), NR_FILE * kt_page, PROT_READ | PROT_WRITE, flags, fd,
+	must(fd >= 0 && !ftruncate(fd, NR_OF_FILE * kt_page));
+	must(mmap(kt_ptr(kt_addr(SMALL)), NR_OF_FILE * kt_page, PROT_READ | PROT_WRITE, flags, fd,
 		  0) == kt_ptr(kt_addr(SMALL)));
 	close(fd);
 	kt_fill(kt_addr(SMALL), 3, 6, SEED(SMALL));
@@ -536,7 +536,7 @@ static void map_shared(void)
 static int hand_over_shared(void)
 {
 	struct kmho_range_handover r[2] = {
-		{ kt_addr(SMALL), NR_FILE * kt_page },
+		{ kt_addr(SMALL), NR_OF_FILE * kt_page },
 		{ kt_addr(HUGE), NR_SHARED * kt_page },
 	};
 	struct kmho_op_handover op = { kt_key(5), 2, r };
@@ -596,17 +596,17 @@ static void verify_shared_frozen(void)
 
 	must(!kt_info(kt_key(5), &info));
 	must(info.state == KMHO_STATE_HELD && info.present == 10 * kt_page);
-	kt_fill(kt_addr(SMALL), 0, NR_FILE, 666);
+	kt_fill(kt_addr(SMALL), 0, NR_OF_FILE, 666);
 	kt_fill(kt_addr(HUGE), 0, NR_SHARED, 666);
 }
 
 /* What was frozen in spite of a failure is all there */
 static void check_frozen_shared(void)
 {
-	must(!kt_takeover(kt_key(5), kt_addr(SMALL), NR_FILE));
+	must(!kt_takeover(kt_key(5), kt_addr(SMALL), NR_OF_FILE));
 	must(!kt_takeover(kt_key(5), kt_addr(HUGE), NR_SHARED));
 	check_shared();
-	kt_unmap(kt_addr(SMALL), NR_FILE);
+	kt_unmap(kt_addr(SMALL), NR_OF_FILE);
 	kt_unmap(kt_addr(HUGE), NR_SHARED);
 }
 
@@ -658,7 +658,7 @@ static void freeze_again(void)
 static int take_shared(void)
 {
 	struct kmho_range_takeover r[2] = {
-		{ kt_addr(SMALL), { NR_FILE * kt_page }, kt_addr(SMALL) },
+		{ kt_addr(SMALL), { NR_OF_FILE * kt_page }, kt_addr(SMALL) },
 		{ kt_addr(HUGE), { 520 * kt_page }, kt_addr(HUGE) },
 	};
 	struct kmho_op_takeover op = { kt_key(5), 2, r };
@@ -1034,6 +1034,47 @@ static void freeze_live(void)
 	every_failure(&s);
 }
 
+/* Some of it is a buffer of io_uring, so that it has to be copied */
+static struct kt_ring ring;
+static int fresh;
+
+#define NR_BUFFER	5
+
+static void prepare_pinned(void)
+{
+	fresh = memfd_create("kmho", 0);
+	must(fresh >= 0 && !ftruncate(fresh, NR_BUFFER * kt_page));
+	kt_ring_open(&ring);
+	map_all();
+	kt_ring_register(&ring, kt_addr(SMALL), NR_BUFFER);
+	must(!hand_over_all());
+}
+
+static void verify_pinned(void)
+{
+	unsigned long len = NR_BUFFER * kt_page;
+
+	verify_freeze();
+	/* zeros, which the record does not get */
+	must(kt_ring_read(&ring, IORING_OP_READ_FIXED, fresh, kt_addr(SMALL), len, 0) == (int)len);
+}
+
+static void check_frozen(void)
+{
+	must(!take_back());
+	verify_back();
+	kt_unmap(kt_addr(SMALL), NR_SMALL);
+	kt_unmap(kt_addr(HUGE), huge_nr);
+	kt_unmap(kt_addr(RANGES), 2 * NR_RANGES);
+}
+
+static void freeze_pinned(void)
+{
+	static const struct subject s = { prepare_pinned, freeze, verify_pinned, check_frozen };
+
+	every_failure(&s);
+}
+
 static int give_away(void)
 {
 	return kt_chown(kt_key(0), geteuid(), KT_USER);
@@ -1075,6 +1116,7 @@ static const struct kt_case cases[] = {
 	{ "DROP of a live record", .now = drop_live },
 	{ "DROP of a dead process's record", .now = drop_held },
 	{ "FREEZE", .now = freeze_live },
+	{ "FREEZE of pages that a device may still write to", .now = freeze_pinned },
 	{ "FREEZE of shared memory", .now = freeze_of_shared },
 	{ "FREEZE of shared memory that another record has frozen", .now = freeze_again },
 	{ "CHOWN", .now = chown_held },

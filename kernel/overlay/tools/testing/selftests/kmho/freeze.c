@@ -215,6 +215,79 @@ static void frozen_huge(void)
 	must(kt_same(base, 0, 2 * size / kt_page, SEED(0)));
 }
 
+/* ---- pages that a device may still write to ---- */
+
+#define NR_BUFFER	8
+
+static int new_file(unsigned long nr, __u64 seed)
+{
+	int fd = memfd_create("kmho", 0);
+
+	must(fd >= 0 && !ftruncate(fd, nr * kt_page));
+	must(mmap(kt_ptr(kt_addr(8)), nr * kt_page, PROT_READ | PROT_WRITE,
+		  MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0) == kt_ptr(kt_addr(8)));
+	kt_fill(kt_addr(8), 0, nr, seed);
+	kt_unmap(kt_addr(8), nr);
+	return fd;
+}
+
+/* The device's write: pages [@first, @first + @nr) come from the same place of the file */
+static void write_by_pin(struct kt_ring *ring, int fd, unsigned long base, unsigned long first,
+			 unsigned long nr)
+{
+	must(kt_ring_read(ring, IORING_OP_READ_FIXED, fd, base + first * kt_page, nr * kt_page,
+			  first * kt_page) == (int)(nr * kt_page));
+}
+
+/* @arg: pages of the mapping, whose first ones are the buffer; huge ones where it has many */
+static void do_pinned(void *arg)
+{
+	unsigned long base = kt_addr(0), nr = (unsigned long)arg;
+	int before = new_file(NR_BUFFER, SEED(1)), later = new_file(NR_BUFFER, SEED(2));
+	struct kt_ring ring;
+
+	kt_ring_open(&ring);
+	if (nr > NR)
+		kt_map_thp(base, nr * kt_page);
+	else
+		kt_map(base, nr);
+	kt_fill(base, 0, nr, SEED(0));
+	kt_ring_register(&ring, base, NR_BUFFER);
+	must(!kt_handover(kt_key(0), base, nr));
+	write_by_pin(&ring, before, base, 0, 4);
+	must(!freeze(kt_key(0)));
+	must_be_frozen(kt_key(0), nr);
+	write_by_pin(&ring, later, base, 2, 4);
+	must(kt_same(base, 0, 2, SEED(1)));
+	must(kt_same(base, 2, 4, SEED(2)));
+	must(kt_same(base, 6, nr - 6, SEED(0)));
+	must_be_frozen(kt_key(0), nr);
+}
+
+static void pinned_of(unsigned long nr)
+{
+	unsigned long base = kt_addr(0);
+
+	kt_run(do_pinned, (void *)nr);
+	must(!kt_takeover(kt_key(0), base, nr));
+	must(kt_same(base, 0, 4, SEED(1)));
+	must(kt_same(base, 4, nr - 4, SEED(0)));
+}
+
+static void pinned(void)
+{
+	need_freeze();
+	pinned_of(NR);
+}
+
+static void pinned_huge(void)
+{
+	unsigned long size = kt_need_thp();
+
+	need_freeze();
+	pinned_of(size / kt_page);
+}
+
 static void do_give_user(void *arg)
 {
 	must(!arg);
@@ -388,6 +461,8 @@ static const struct kt_case cases[] = {
 	{ "the memory is ordinary again", .now = ordinary_again },
 	{ "the protection is that of the freeze", .now = frozen_protection },
 	{ "huge pages", .now = frozen_huge },
+	{ "what a device writes after FREEZE is not in the record", .now = pinned },
+	{ "what a device writes to a huge page after FREEZE", .now = pinned_huge },
 	{ "who may, and its errors", .now = freeze_errors },
 	{ "a stopped process is frozen and killed: TIDs, mutexes", .now = killed_frozen },
 	{ "without it, a dying process's writes are in the record", .now = killed_live },

@@ -48,6 +48,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <linux/io_uring.h>
 #include <linux/kmho.h>
 
 #include "kselftest.h"
@@ -413,6 +414,71 @@ static inline __u64 kt_now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+/* ---- io_uring ---- */
+
+struct kt_ring {
+	int fd;
+	unsigned int *sq_tail, *sq_mask, *sq_array, *cq_head, *cq_tail, *cq_mask;
+	struct io_uring_sqe *sqes;
+	struct io_uring_cqe *cqes;
+};
+
+static inline void kt_ring_open(struct kt_ring *ring)
+{
+	struct io_uring_params p = { 0 };
+	char *sq, *cq;
+
+	ring->fd = syscall(__NR_io_uring_setup, 8, &p);
+	if (ring->fd < 0)
+		kt_skip("io_uring: %s", strerror(errno));
+	sq = mmap(NULL, p.sq_off.array + p.sq_entries * 4, PROT_READ | PROT_WRITE,
+		  MAP_SHARED | MAP_POPULATE, ring->fd, IORING_OFF_SQ_RING);
+	cq = mmap(NULL, p.cq_off.cqes + p.cq_entries * sizeof(struct io_uring_cqe),
+		  PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring->fd, IORING_OFF_CQ_RING);
+	ring->sqes = mmap(NULL, p.sq_entries * sizeof(struct io_uring_sqe),
+			  PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring->fd,
+			  IORING_OFF_SQES);
+	must(sq != MAP_FAILED && cq != MAP_FAILED && ring->sqes != MAP_FAILED);
+	ring->sq_tail = (unsigned int *)(sq + p.sq_off.tail);
+	ring->sq_mask = (unsigned int *)(sq + p.sq_off.ring_mask);
+	ring->sq_array = (unsigned int *)(sq + p.sq_off.array);
+	ring->cq_head = (unsigned int *)(cq + p.cq_off.head);
+	ring->cq_tail = (unsigned int *)(cq + p.cq_off.tail);
+	ring->cq_mask = (unsigned int *)(cq + p.cq_off.ring_mask);
+	ring->cqes = (struct io_uring_cqe *)(cq + p.cq_off.cqes);
+}
+
+/* Pins these pages, as the buffer that IORING_OP_READ_FIXED writes to */
+static inline void kt_ring_register(struct kt_ring *ring, unsigned long base, unsigned long nr)
+{
+	struct iovec buffer = { kt_ptr(base), nr * kt_page };
+
+	must(!syscall(__NR_io_uring_register, ring->fd, IORING_REGISTER_BUFFERS, &buffer, 1));
+}
+
+static inline int kt_ring_read(struct kt_ring *ring, int op, int fd, unsigned long to,
+			       unsigned int len, __u64 offset)
+{
+	unsigned int tail = *ring->sq_tail, index = tail & *ring->sq_mask, head;
+	struct io_uring_sqe *sqe = &ring->sqes[index];
+	int res;
+
+	memset(sqe, 0, sizeof(*sqe));
+	sqe->opcode = op;
+	sqe->fd = fd;
+	sqe->addr = to;
+	sqe->len = len;
+	sqe->off = offset;
+	ring->sq_array[index] = index;
+	__atomic_store_n(ring->sq_tail, tail + 1, __ATOMIC_RELEASE);
+	must(syscall(__NR_io_uring_enter, ring->fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) == 1);
+	head = *ring->cq_head;
+	must(__atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE) != head);
+	res = ring->cqes[head & *ring->cq_mask].res;
+	__atomic_store_n(ring->cq_head, head + 1, __ATOMIC_RELEASE);
+	return res;
 }
 
 /* ---- the pattern ---- */

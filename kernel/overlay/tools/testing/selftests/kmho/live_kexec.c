@@ -10,7 +10,6 @@
  */
 #include "kmho_test.h"
 
-#include <linux/io_uring.h>
 #include <sys/ptrace.h>
 
 enum {
@@ -757,87 +756,31 @@ static void direct_last_after(void)
  * A buffer registered with io_uring before HANDOVER: its pages are pinned, and
  * written through that pin, not through the process's page tables.
  */
-struct ring {
-	int fd;
-	unsigned int *sq_tail, *sq_mask, *sq_array, *cq_head, *cq_tail, *cq_mask;
-	struct io_uring_sqe *sqes;
-	struct io_uring_cqe *cqes;
-};
-
-static void uring_open(struct ring *ring)
-{
-	struct io_uring_params p = { 0 };
-	char *sq, *cq;
-
-	ring->fd = syscall(__NR_io_uring_setup, 8, &p);
-	if (ring->fd < 0)
-		kt_skip("io_uring: %s", strerror(errno));
-	sq = mmap(NULL, p.sq_off.array + p.sq_entries * 4, PROT_READ | PROT_WRITE,
-		  MAP_SHARED | MAP_POPULATE, ring->fd, IORING_OFF_SQ_RING);
-	cq = mmap(NULL, p.cq_off.cqes + p.cq_entries * sizeof(struct io_uring_cqe),
-		  PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring->fd, IORING_OFF_CQ_RING);
-	ring->sqes = mmap(NULL, p.sq_entries * sizeof(struct io_uring_sqe),
-			  PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring->fd,
-			  IORING_OFF_SQES);
-	must(sq != MAP_FAILED && cq != MAP_FAILED && ring->sqes != MAP_FAILED);
-	ring->sq_tail = (unsigned int *)(sq + p.sq_off.tail);
-	ring->sq_mask = (unsigned int *)(sq + p.sq_off.ring_mask);
-	ring->sq_array = (unsigned int *)(sq + p.sq_off.array);
-	ring->cq_head = (unsigned int *)(cq + p.cq_off.head);
-	ring->cq_tail = (unsigned int *)(cq + p.cq_off.tail);
-	ring->cq_mask = (unsigned int *)(cq + p.cq_off.ring_mask);
-	ring->cqes = (struct io_uring_cqe *)(cq + p.cq_off.cqes);
-}
-
-static int uring_read(struct ring *ring, int op, int fd, unsigned long to, unsigned int len,
-		      __u64 offset)
-{
-	unsigned int tail = *ring->sq_tail, index = tail & *ring->sq_mask, head;
-	struct io_uring_sqe *sqe = &ring->sqes[index];
-	int res;
-
-	memset(sqe, 0, sizeof(*sqe));
-	sqe->opcode = op;
-	sqe->fd = fd;
-	sqe->addr = to;
-	sqe->len = len;
-	sqe->off = offset;
-	ring->sq_array[index] = index;
-	__atomic_store_n(ring->sq_tail, tail + 1, __ATOMIC_RELEASE);
-	must(syscall(__NR_io_uring_enter, ring->fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) == 1);
-	head = *ring->cq_head;
-	must(__atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE) != head);
-	res = ring->cqes[head & *ring->cq_mask].res;
-	__atomic_store_n(ring->cq_head, head + 1, __ATOMIC_RELEASE);
-	return res;
-}
-
 static void uring_before(void)
 {
 	unsigned long base = kt_addr(URING);
-	struct iovec buffer = { kt_ptr(base), 32 * kt_page };
 	int fd = open("/proc/self/exe", O_RDONLY);
-	struct ring ring;
+	struct kt_ring ring;
 	pid_t pid;
 
 	must(fd >= 0);
-	uring_open(&ring);
+	kt_ring_open(&ring);
 	kt_map(base, 128);
 	kt_fill(base, 0, 64, SEED(URING));
-	must(!syscall(__NR_io_uring_register, ring.fd, IORING_REGISTER_BUFFERS, &buffer, 1));
+	kt_ring_register(&ring, base, 32);
 	must(!kt_handover(kt_key(URING), base, 128));
-	must(uring_read(&ring, IORING_OP_READ_FIXED, fd, base, 4 * kt_page, 0) ==
+	must(kt_ring_read(&ring, IORING_OP_READ_FIXED, fd, base, 4 * kt_page, 0) ==
 	     4 * (int)kt_page);
 	/* also with the pages shared with a child meanwhile */
 	pid = kt_fork();
 	if (!pid)
 		linger();
-	must(uring_read(&ring, IORING_OP_READ_FIXED, fd, base + 8 * kt_page, 4 * kt_page, 0) ==
+	must(kt_ring_read(&ring, IORING_OP_READ_FIXED, fd, base + 8 * kt_page, 4 * kt_page, 0) ==
 	     4 * (int)kt_page);
 	/* by address: present pages, and holes */
-	must(uring_read(&ring, IORING_OP_READ, fd, base + 40 * kt_page, 4 * kt_page, 0) ==
+	must(kt_ring_read(&ring, IORING_OP_READ, fd, base + 40 * kt_page, 4 * kt_page, 0) ==
 	     4 * (int)kt_page);
-	must(uring_read(&ring, IORING_OP_READ, fd, base + 100 * kt_page, 4 * kt_page, 0) ==
+	must(kt_ring_read(&ring, IORING_OP_READ, fd, base + 100 * kt_page, 4 * kt_page, 0) ==
 	     4 * (int)kt_page);
 	kt_stay();
 }
