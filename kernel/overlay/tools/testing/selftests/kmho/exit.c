@@ -167,82 +167,66 @@ static void ends_segv(void)
 /* H6: a SIGKILL in the middle of HANDOVER leaves the whole record or none */
 static void ends_killed_meanwhile(void)
 {
-	unsigned long base = kt_addr(0), nr = 4096, whole = 0, none = 0, round;
-	int fds[2];
+	unsigned long base = kt_addr(0), nr = 4096;
+	struct kt_aim *aim = kt_aim();
+	long before = 0, after;
+	bool whole;
 	pid_t pid;
-	char c;
 
-	for (round = 0; round < 40; round++) {
-		must(!pipe(fds));
+	while (kt_aim_again(aim, aim->early && aim->late + aim->after)) {
+		/* the first ones fill the caches that the rest comes from */
+		if (aim->shots == 8)
+			before = kt_free_kib();
 		pid = kt_fork();
 		if (!pid) {
 			kt_map(base, nr);
 			kt_fill(base, 0, 1024, SEED);
 			must(!madvise(kt_ptr(base + 1024 * kt_page), (nr - 1024) * kt_page,
 				      MADV_POPULATE_WRITE) || errno == EINVAL);
-			must(write(fds[1], "x", 1) == 1);
-			must(!kt_handover(kt_key(0), base, nr));
-			must(write(fds[1], "x", 1) == 1);
-			while (true)
-				pause();
+			kt_aim_at(aim, kt_handover(kt_key(0), base, nr));
 		}
-		must(read(fds[0], &c, 1) == 1);
-		usleep(round * 250);
-		must(!kill(pid, SIGKILL));
-		must(kt_wait(pid) == 128 + SIGKILL);
-		close(fds[1]);
-		/* a HANDOVER that returned 0 counts */
-		if (read(fds[0], &c, 1) == 1)
-			must(kt_exists(kt_key(0)));
-		close(fds[0]);
-		if (!kt_exists(kt_key(0))) {
-			none++;
+		kt_shoot(aim, pid);
+		whole = kt_exists(kt_key(0));
+		kt_aim_told(aim, whole);
+		if (!whole)
 			continue;
-		}
-		whole++;
 		must_be(kt_key(0), KMHO_STATE_HELD, 0, nr);
 		must(!kt_takeover(kt_key(0), base, nr));
 		must(kt_same(base, 0, 1024, SEED));
 		kt_unmap(base, nr);
 	}
-	printf("# killed %lu times: %lu records, %lu none\n", round, whole, none);
+	after = kt_free_kib();
+	printf("# %ld kB free, %ld kB afterwards\n", before, after);
+	must(before - after < 4096 + kt_slack_kib());
 }
 
 /* T2: a SIGKILL during TAKEOVER leaves all in the record, or all taken and freed */
 static void taker_killed(void)
 {
-	unsigned long base = kt_addr(0), nr = 1024, kept = 0, taken = 0, round;
-	int fds[2];
+	unsigned long base = kt_addr(0), nr = 2048;
+	struct kt_aim *aim = kt_aim();
+	long before = 0, after;
+	bool kept;
 	pid_t pid;
-	char c;
 
-	for (round = 0; round < 40; round++) {
-		if (!kt_exists(kt_key(0)))
-			kt_give(kt_key(0), base, nr, SEED);
-		must(!pipe(fds));
+	kt_give(kt_key(0), base, nr, SEED);
+	while (kt_aim_again(aim, aim->before + aim->early && aim->late)) {
+		if (aim->shots == 8)
+			before = kt_free_kib();
 		pid = kt_fork();
-		if (!pid) {
-			must(write(fds[1], "x", 1) == 1);
-			must(!kt_takeover(kt_key(0), base, nr));
-			while (true)
-				pause();
-		}
-		must(read(fds[0], &c, 1) == 1);
-		usleep(round * 100);
-		must(!kill(pid, SIGKILL));
-		must(kt_wait(pid) == 128 + SIGKILL);
-		close(fds[0]);
-		close(fds[1]);
-		if (kt_exists(kt_key(0))) {
+		if (!pid)
+			kt_aim_at(aim, kt_takeover(kt_key(0), base, nr));
+		kt_shoot(aim, pid);
+		kept = kt_exists(kt_key(0));
+		kt_aim_told(aim, !kept);
+		if (kept)
 			must_be(kt_key(0), KMHO_STATE_HELD, 0, nr);
-			kept++;
-		} else {
-			taken++;
-		}
+		else
+			kt_give(kt_key(0), base, nr, SEED);
 	}
-	printf("# killed %lu times: %lu records kept, %lu taken\n", round, kept, taken);
-	if (!kt_exists(kt_key(0)))
-		kt_give(kt_key(0), base, nr, SEED);
+	after = kt_free_kib();
+	printf("# %ld kB free, %ld kB afterwards\n", before, after);
+	must(before - after < 4096 + kt_slack_kib());
 	kt_take(kt_key(0), base, nr, SEED);
 }
 

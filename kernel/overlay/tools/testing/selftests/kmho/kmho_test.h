@@ -416,6 +416,107 @@ static inline __u64 kt_now_ns(void)
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
+/* ---- a SIGKILL in the middle of a call ---- */
+
+/* So many kills at least; and so many at most until each outcome has been seen */
+#define KT_SHOTS	40
+#define KT_SHOTS_MAX	1000
+/* So long before its call the process is there to be killed: some calls go through once begun */
+#define KT_RUN_UP_NS	200000
+
+/*
+ * Looks for the moment at which a call takes effect, in memory shared with the
+ * process that is killed: after a kill that came too early the next comes later,
+ * and the other way round.
+ */
+struct kt_aim {
+	bool near;
+	bool called;
+	bool returned;
+	__u64 delay_ns;
+	unsigned long shots;
+	/* killed before the call, in it without and with effect, and after it */
+	unsigned long before, early, late, after;
+};
+
+static inline struct kt_aim *kt_aim(void)
+{
+	struct kt_aim *aim = mmap(NULL, sizeof(*aim), PROT_READ | PROT_WRITE,
+				  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	must(aim != MAP_FAILED);
+	aim->delay_ns = 1000000;
+	return aim;
+}
+
+static inline void kt_aim_show(const struct kt_aim *aim)
+{
+	printf("# killed before the call: %lu, in it: %lu without effect, %lu with, later: %lu\n",
+	       aim->before, aim->early, aim->late, aim->after);
+}
+
+/* Enough kills, and @all outcomes that there should be? */
+static inline bool kt_aim_again(const struct kt_aim *aim, bool all)
+{
+	if (aim->shots < KT_SHOTS || (!all && aim->shots < KT_SHOTS_MAX))
+		return true;
+	kt_aim_show(aim);
+	must(all);
+	return false;
+}
+
+/* A sleep would be longer than some calls */
+static inline void kt_spin(__u64 ns)
+{
+	__u64 end = kt_now_ns() + ns;
+
+	while (kt_now_ns() < end)
+		sched_yield();
+}
+
+/* Makes the call that it is to be killed in, and waits for that */
+#define kt_aim_at(aim, call) do {					\
+	struct kt_aim *__aim = (aim);					\
+									\
+	__atomic_store_n(&__aim->near, true, __ATOMIC_RELEASE);		\
+	kt_spin(KT_RUN_UP_NS);						\
+	__atomic_store_n(&__aim->called, true, __ATOMIC_RELEASE);	\
+	must(!(call));							\
+	__atomic_store_n(&__aim->returned, true, __ATOMIC_RELEASE);	\
+	while (true)							\
+		pause();						\
+} while (0)
+
+static inline void kt_shoot(struct kt_aim *aim, pid_t pid)
+{
+	while (!__atomic_load_n(&aim->near, __ATOMIC_ACQUIRE)) {
+		must(!waitpid(pid, NULL, WNOHANG));
+		sched_yield();
+	}
+	kt_spin(aim->delay_ns);
+	must(!kill(pid, SIGKILL));
+	must(kt_wait(pid) == 128 + SIGKILL);
+}
+
+/* What came of it: a call that has returned has had its effect */
+static inline void kt_aim_told(struct kt_aim *aim, bool effect)
+{
+	must(effect || !aim->returned);
+	must(aim->called || !effect);
+	aim->shots++;
+	aim->before += !aim->called;
+	aim->early += aim->called && !effect;
+	aim->late += effect && !aim->returned;
+	aim->after += aim->returned;
+	if (effect)
+		aim->delay_ns -= aim->delay_ns / 4;
+	else
+		aim->delay_ns += aim->delay_ns / 4 + 1000;
+	aim->near = false;
+	aim->called = false;
+	aim->returned = false;
+}
+
 /* ---- io_uring ---- */
 
 struct kt_ring {
