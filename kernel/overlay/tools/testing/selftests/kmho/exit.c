@@ -371,10 +371,13 @@ static void drop_by_another(void)
 
 /* ---- H5: what would part memory from its record ---- */
 
+static const int discarding[] = {
+	MADV_DONTNEED, MADV_DONTNEED_LOCKED, MADV_FREE, MADV_REMOVE, MADV_GUARD_INSTALL,
+};
+
 static void refused(unsigned long base)
 {
 	unsigned long at = base + 10 * kt_page, len = 4 * kt_page;
-	static const int advices[] = { MADV_DONTNEED, MADV_FREE, MADV_REMOVE, MADV_GUARD_INSTALL };
 	unsigned int i;
 
 	must_refuse(EPERM, munmap(kt_ptr(at), len));
@@ -393,19 +396,8 @@ static void refused(unsigned long base)
 				MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
 	must_refuse(EPERM, mmap(kt_ptr(base - kt_page), 3 * kt_page, PROT_READ,
 				MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
-	for (i = 0; i < ARRAY_SIZE(advices); i++) {
-		struct kt_snapshot snap;
-
-		kt_snap(&snap);
-		errno = 0;
-		if (madvise(kt_ptr(at), len, advices[i]) != -1 || errno != EPERM) {
-			/* EINVAL: advice that this kernel, or this kind of memory, has not */
-			printf("# madvise %d: errno %d\n", advices[i], errno);
-			must(errno == EINVAL && advices[i] != MADV_DONTNEED &&
-			     advices[i] != MADV_FREE);
-		}
-		must(kt_unchanged(&snap));
-	}
+	for (i = 0; i < ARRAY_SIZE(discarding); i++)
+		must_refuse(EPERM, madvise(kt_ptr(at), len, discarding[i]));
 	kt_unmap(kt_addr(3), 4);
 	must(kt_same(base, 0, NR, SEED));
 }
@@ -428,21 +420,59 @@ static void parting_is_refused(void)
 	must(!munmap(kt_ptr(base), NR * kt_page));
 }
 
-/* process_madvise and brk are other ways to the same thing */
+/* Another way to give the same advice */
+static void parting_process_madvise(void)
+{
+	unsigned long base = kt_addr(0);
+	struct iovec iov = { kt_ptr(base + 10 * kt_page), 4 * kt_page };
+	int fd = syscall(__NR_pidfd_open, getpid(), 0);
+	unsigned int i;
+
+	must(fd >= 0);
+	give_here(kt_key(0));
+	for (i = 0; i < ARRAY_SIZE(discarding); i++)
+		must_refuse(EPERM, syscall(__NR_process_madvise, fd, &iov, 1, discarding[i], 0));
+	must(kt_same(base, 0, NR, SEED));
+	must(!kt_drop(kt_key(0)));
+	must(syscall(__NR_process_madvise, fd, &iov, 1, MADV_DONTNEED, 0) == 4 * (long)kt_page);
+	must(kt_zero(base, 10, 4));
+}
+
+/* A mapping that grows is moved, or is no longer the one that its record knows */
+static void parting_grow(void)
+{
+	unsigned long base = kt_addr(0), len = NR * kt_page, last = base + len - kt_page;
+
+	give_here(kt_key(0));
+	must_refuse(EPERM, mremap(kt_ptr(base), len, len + kt_page, 0));
+	must_refuse(EPERM, mremap(kt_ptr(base), len, len + kt_page, MREMAP_MAYMOVE));
+	must_refuse(EPERM, mremap(kt_ptr(last), kt_page, 2 * kt_page, 0));
+	must_refuse(EPERM, mremap(kt_ptr(last), kt_page, 2 * kt_page,
+				  MREMAP_MAYMOVE | MREMAP_FIXED, kt_ptr(kt_addr(1))));
+	must(kt_same(base, 0, NR, SEED));
+	must(!kt_drop(kt_key(0)));
+	must(mremap(kt_ptr(base), len, len + kt_page, 0) == kt_ptr(base));
+}
+
+/* By the call itself: the C library takes a break that is too high for a success */
 static void parting_brk(void)
 {
-	unsigned long old = (unsigned long)sbrk(0), base;
+	unsigned long old = (unsigned long)sbrk(0), base, end;
 
 	base = (old + kt_page - 1) / kt_page * kt_page;
-	must(!brk(kt_ptr(base + 8 * kt_page)));
+	end = base + 8 * kt_page;
+	must(syscall(__NR_brk, end) == (long)end);
 	kt_fill(base, 0, 8, SEED);
 	must(!kt_handover(kt_key(0), base, 8));
-	brk(kt_ptr(base));
-	/* refused; that it is still there is what counts */
+	must(syscall(__NR_brk, base) == (long)end);
+	must(syscall(__NR_brk, end - kt_page) == (long)end);
 	must(kt_same(base, 0, 8, SEED));
 	must_be(kt_key(0), KMHO_STATE_LIVE, getpid(), 8);
+	/* behind it, the heap grows and shrinks */
+	must(syscall(__NR_brk, end + kt_page) == (long)(end + kt_page));
+	must(syscall(__NR_brk, end) == (long)end);
 	must(!kt_drop(kt_key(0)));
-	must(!brk(kt_ptr(base)));
+	must(syscall(__NR_brk, old) == (long)old);
 }
 
 static void protecting_is_allowed(void)
@@ -576,27 +606,63 @@ static void successors_race(void)
 	}
 }
 
-/* Pages go nowhere by UFFDIO_MOVE either, whether they came before or after the handover */
-static void parting_move(void)
+static int open_uffd(void)
 {
 	struct uffdio_api api = { .api = UFFD_API };
-	unsigned long src = kt_addr(0), dst = kt_addr(1);
-	struct uffdio_register reg = {
-		.range = { dst, 2 * kt_page },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-	struct uffd_move move = { .dst = dst, .src = src, .len = kt_page };
 	int fd = syscall(__NR_userfaultfd, O_CLOEXEC);
 
 	if (fd < 0)
 		kt_skip("no userfaultfd: %s", strerror(errno));
 	must(!ioctl(fd, UFFDIO_API, &api));
+	return fd;
+}
+
+static int watch(int fd, unsigned long base, unsigned long nr)
+{
+	struct uffdio_register reg = {
+		.range = { base, nr * kt_page },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	return ioctl(fd, UFFDIO_REGISTER, &reg);
+}
+
+/* Nobody else fills its holes */
+static void parting_watch(void)
+{
+	unsigned long base = kt_addr(0);
+	int fd = open_uffd();
+
+	kt_map(base - kt_page, NR + 2);
+	kt_fill(base, 0, NR / 2, SEED);
+	must(!kt_handover(kt_key(0), base, NR));
+	must_refuse(EBUSY, watch(fd, base, NR));
+	must_refuse(EBUSY, watch(fd, base - kt_page, NR + 2));
+	must_refuse(EBUSY, watch(fd, base - kt_page, 2));
+	must_refuse(EBUSY, watch(fd, base + (NR - 1) * kt_page, 1));
+	/* the neighbours are free */
+	must(!watch(fd, base - kt_page, 1));
+	must(!watch(fd, base + NR * kt_page, 1));
+	/* were a hole watched, nobody would fill it */
+	kt_fill(base, NR / 2, NR / 2, SEED);
+	must(kt_same(base, 0, NR, SEED));
+	must(!kt_drop(kt_key(0)));
+	must(!watch(fd, base, NR));
+}
+
+/* Pages go nowhere by UFFDIO_MOVE either, whether they came before or after the handover */
+static void parting_move(void)
+{
+	unsigned long src = kt_addr(0), dst = kt_addr(1);
+	struct uffd_move move = { .dst = dst, .src = src, .len = kt_page };
+	int fd = open_uffd();
+
 	kt_map(src, 3);
 	kt_map(dst, 2);
 	kt_fill(src, 0, 1, SEED);
 	must(!kt_handover(kt_key(0), src, 2));
 	kt_fill(src, 1, 2, SEED);
-	must(!ioctl(fd, UFFDIO_REGISTER, &reg));
+	must(!watch(fd, dst, 2));
 	must_refuse(EPERM, ioctl(fd, UFFD_MOVE, &move));
 	move.src = src + kt_page;
 	must_refuse(EPERM, ioctl(fd, UFFD_MOVE, &move));
@@ -608,6 +674,26 @@ static void parting_move(void)
 	move.len = kt_page;
 	must(!ioctl(fd, UFFD_MOVE, &move));
 	must(kt_same_from(dst, 0, 1, SEED, 2));
+}
+
+/* Neither what is there, nor holes beside what somebody else has, become a huge page */
+static void parting_collapse(void)
+{
+	unsigned long size = kt_need_thp(), nr = size / kt_page, base = kt_addr(0);
+
+	kt_map(base, 2 * nr);
+	kt_fill(base, 0, nr + nr / 2, SEED);
+	must(!kt_handover(kt_key(0), base, nr));
+	must(!kt_handover(kt_key(1), base + size + size / 2, nr / 2));
+	must(!madvise(kt_ptr(base), 2 * size, MADV_HUGEPAGE));
+	must_refuse(EAGAIN, madvise(kt_ptr(base), size, MADV_COLLAPSE));
+	must_refuse(EAGAIN, madvise(kt_ptr(base + size), size, MADV_COLLAPSE));
+	must(!kt_smaps(base, 2 * size, "AnonHugePages"));
+	must_be(kt_key(1), KMHO_STATE_LIVE, getpid(), 0);
+	must(!kt_drop(kt_key(0)) && !kt_drop(kt_key(1)));
+	must(!madvise(kt_ptr(base), 2 * size, MADV_COLLAPSE));
+	must(kt_smaps(base, 2 * size, "AnonHugePages") == (long)(2 * size / 1024));
+	must(kt_same(base, 0, nr + nr / 2, SEED));
 }
 
 /* ---- pages in the scratch areas of kexec handover, which somebody holds ---- */
@@ -1042,8 +1128,12 @@ static const struct kt_case cases[] = {
 	{ "drop: a dead process's memory is free again", .now = drop_after_end },
 	{ "drop: by another process of the owner", .now = drop_by_another },
 	{ "munmap, mremap, MAP_FIXED, madvise: EPERM", .now = parting_is_refused },
+	{ "process_madvise: EPERM", .now = parting_process_madvise },
+	{ "mremap does not make it larger", .now = parting_grow },
 	{ "brk does not take it away", .now = parting_brk },
+	{ "userfaultfd does not watch it: EBUSY", .now = parting_watch },
 	{ "UFFDIO_MOVE does not take it away", .now = parting_move },
+	{ "MADV_COLLAPSE does not collapse it: EAGAIN", .now = parting_collapse },
 	{ "huge pages in scratch areas are moved out", .now = huge_in_scratch },
 	{ "written late, in a scratch area, and held by another", .now = held_in_scratch },
 	{ "in a scratch area, and held for a while: waited for", .now = held_for_a_while },

@@ -6,6 +6,8 @@
  */
 #include <linux/liveupdate.h>
 #include <sys/ioctl.h>
+#include <sys/ipc.h>
+#include <sys/shm.h>
 
 #include "kmho_test.h"
 
@@ -92,6 +94,27 @@ static void refuses_to_part(void)
 	must(kt_same(base, 0, 8, SEED));
 	must(!kt_drop(kt_key(0)));
 	kt_unmap(base, 8);
+}
+
+/* Over memory of either kind */
+static void refuses_segment(void)
+{
+	int id = shmget(IPC_PRIVATE, 4 * kt_page, IPC_CREAT | 0600);
+
+	must(id >= 0);
+	share(kt_addr(0), 8, -1);
+	kt_map(kt_addr(1), 8);
+	kt_fill(kt_addr(0), 0, 8, SEED);
+	kt_fill(kt_addr(1), 0, 8, SEED);
+	must(!kt_handover(kt_key(0), kt_addr(0), 8));
+	must(!kt_handover(kt_key(1), kt_addr(1), 8));
+	must_refuse(EPERM, shmat(id, kt_ptr(kt_addr(0)), SHM_REMAP));
+	must_refuse(EPERM, shmat(id, kt_ptr(kt_addr(1) + 2 * kt_page), SHM_REMAP));
+	must(kt_same(kt_addr(0), 0, 8, SEED) && kt_same(kt_addr(1), 0, 8, SEED));
+	must(!kt_drop(kt_key(0)) && !kt_drop(kt_key(1)));
+	must(shmat(id, kt_ptr(kt_addr(1)), SHM_REMAP) == kt_ptr(kt_addr(1)));
+	must(kt_zero(kt_addr(1), 0, 4) && kt_same(kt_addr(1), 4, 4, SEED));
+	must(!shmctl(id, IPC_RMID, NULL));
 }
 
 static void follows(void)
@@ -537,11 +560,11 @@ static void no_collapse(void)
 	share(base, nr, fd);
 	kt_fill(base, 0, nr / 2, SEED);
 	must(!kt_handover(kt_key(0), base, nr));
-	must(madvise(kt_ptr(base), size, MADV_COLLAPSE));
+	must_refuse(EAGAIN, madvise(kt_ptr(base), size, MADV_COLLAPSE));
 	/* nor those of a part of which nothing is there yet */
 	must(!kt_drop(kt_key(0)));
 	must(!kt_handover(kt_key(0), base + nr / 2 * kt_page, nr / 2));
-	must(madvise(kt_ptr(base), size, MADV_COLLAPSE));
+	must_refuse(EAGAIN, madvise(kt_ptr(base), size, MADV_COLLAPSE));
 	must(!present(kt_key(0)));
 	must(!kt_drop(kt_key(0)));
 	must(!madvise(kt_ptr(base), size, MADV_COLLAPSE));
@@ -1090,6 +1113,7 @@ static void frozen_growing(void)
 
 static const struct kt_case cases[] = {
 	{ "what would part shared memory from its record is EPERM", .now = refuses_to_part },
+	{ "shmat with SHM_REMAP over it is EPERM", .now = refuses_segment },
 	{ "truncation and punched holes are noted", .now = follows },
 	{ "shared memory that goes and comes is counted", .now = follows_account },
 	{ "shared memory over RLIMIT_MEMLOCK is EAGAIN", .now = over_limit },
