@@ -9,7 +9,8 @@ import { fileURLToPath } from 'node:url'
 import { bootstrap, INTERRUPTED, root, run } from './bootstrap.mjs'
 
 /**
- * `find` occurs once in kernel/overlay/mm/kmho/`file`; with `put` in its place a result of `scenario` that `fails` names has to fail.
+ * `find` occurs once in kernel/overlay/mm/kmho/`file`, or in kernel/`file` where that is a path, such as that of a patch, whose lines
+ * stay as many; with `put` in its place a result of `scenario` that `fails` names has to fail.
  * `also` is a second text of that file, for a promise that two places keep, either of them alone.
  */
 const MUTATIONS = [
@@ -36,11 +37,13 @@ const MUTATIONS = [
   { name: 'what waits to be touched is passed over', file: 'pending.c', find: 'return kmho_settle_all(mm, start, end, 0);', put: 'return 0;', scenario: 'lazy_kexec', fails: /./ },
   { name: 'what waits to be touched is not counted', file: 'pending.c', find: 'add_mm_counter(p->mm, MM_ANONPAGES, nr_pages);', put: '(void)nr_pages;', scenario: 'lazy_kexec', fails: /in RSS/ },
   { name: 'a takeover that fails frees what it wanted', file: 'pending.c', find: 'kmho_table_destroy(&p->rec->extents);\n\tkmho_pending_end(p);', put: 'kmho_pending_end(p);', scenario: 'lazy_kexec', fails: /half-way/ },
+  { name: 'the OOM reaper empties what is handed over', file: 'patches/0002-mm-kmho-follow-memory-that-is-handed-over.patch', find: '+\t\tif (kmho_overlaps(mm, vma->vm_start, vma->vm_end))', put: '+\t\tif (0)', scenario: 'exit', fails: /process_mrelease/ },
+  { name: 'what a device may still write to stays in a frozen record', file: 'freeze.c', find: '!kmho_extent_is_pinned(ext))', put: '1)', scenario: 'freeze', fails: /a device writes after FREEZE/ },
   { name: 'what a device may still write to stays in a frozen record', file: 'freeze.c', find: '!kmho_extent_is_pinned(ext))', put: '1)', scenario: 'freeze', fails: /a device writes after FREEZE/ },
   { name: 'a takeover that fails half-way unmaps nothing', file: 'install.c', find: 'while (t->made && do_munmap(in->mm, t->addr, t->made, NULL))', put: 'while (0)', scenario: 'fault_inject', fails: /./ },
 ]
 
-const OVERLAY = 'kernel/overlay/mm/kmho'
+const pathOf = (file) => join('kernel', file.includes('/') ? file : join('overlay/mm/kmho', file))
 /** What a checkout needs beside its node_modules to run the command line. */
 const PARTS = ['package.json', 'package-lock.json', 'cli', 'dist', 'kernel', 'native', 'qemu', 'build', 'binding.gyp']
 
@@ -48,8 +51,8 @@ const textsOf = ({ find, put, also }) => [{ find, put }, ...(also ? [also] : [])
 
 /** Names of the results that failed with this mutation, in a copy of the checkout. */
 async function failuresWith({ file, scenario, ...mutation }, dir) {
-  const path = join(dir, OVERLAY, file)
-  const source = await readFile(join(root, OVERLAY, file), 'utf8')
+  const path = join(dir, pathOf(file))
+  const source = await readFile(join(root, pathOf(file)), 'utf8')
   await writeFile(path, textsOf(mutation).reduce((text, { find, put }) => text.replace(find, put), source))
   try {
     const { code, stdout } = await run(process.execPath, [join(dir, 'cli/bin/kmho.js'), '--json', 'test', scenario], { capture: true })
@@ -65,7 +68,7 @@ async function failuresWith({ file, scenario, ...mutation }, dir) {
 export async function staleMutations() {
   const lines = await Promise.all(
     MUTATIONS.map(async ({ name, file, ...mutation }) => {
-      const source = await readFile(join(root, OVERLAY, file), 'utf8')
+      const source = await readFile(join(root, pathOf(file)), 'utf8')
       return textsOf(mutation).flatMap(({ find }) => {
         const found = source.split(find).length - 1
         return found === 1 ? [] : [`expected the text of "${name}" once in ${file}, found it ${found} times; bring ci/mutations.mjs up to date`]

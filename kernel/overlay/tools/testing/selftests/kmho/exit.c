@@ -230,6 +230,88 @@ static void taker_killed(void)
 	kt_take(kt_key(0), base, nr, SEED);
 }
 
+/* ---- what the OOM reaper does, by hand: it empties an address space that is to end ---- */
+
+#define NR_REAPED	4096
+#define REAP_TRIES	50
+
+/* Pages of a process that are in memory; 0 once it has none any more */
+static unsigned long resident(pid_t pid)
+{
+	char path[32], text[128];
+	unsigned long nr;
+
+	snprintf(path, sizeof(path), "/proc/%d/statm", pid);
+	must(kt_read_file(path, text, sizeof(text)) && sscanf(text, "%*u %lu", &nr) == 1);
+	return nr;
+}
+
+/* Hands half a mapping over that is written, and half that is not yet; and has another */
+static void do_wait_for_reaper(int fd)
+{
+	kt_map(kt_addr(0), NR_REAPED);
+	kt_fill(kt_addr(0), 0, NR_REAPED / 2, SEED);
+	must(!kt_handover(kt_key(0), kt_addr(0), NR_REAPED));
+	kt_fill(kt_addr(0), NR_REAPED / 2, NR_REAPED / 2, SEED);
+	kt_map(kt_addr(1), NR_REAPED);
+	kt_fill(kt_addr(1), 0, NR_REAPED, SEED);
+	must(write(fd, "x", 1) == 1);
+	while (true)
+		pause();
+}
+
+static bool reap(void)
+{
+	struct sched_param rt = { .sched_priority = 1 }, other = { 0 };
+	unsigned long before, left;
+	int fds[2], fd, ret, err;
+	pid_t pid;
+	char c;
+
+	must(!pipe(fds));
+	pid = kt_fork();
+	if (!pid)
+		do_wait_for_reaper(fds[1]);
+	close(fds[1]);
+	must(read(fds[0], &c, 1) == 1);
+	close(fds[0]);
+	fd = syscall(__NR_pidfd_open, pid, 0);
+	must(fd >= 0);
+	before = resident(pid);
+	must(before >= 2 * NR_REAPED);
+
+	/* on one processor, it does not get to its own end before it has been reaped */
+	must(!sched_setscheduler(0, SCHED_FIFO, &rt));
+	must(!kill(pid, SIGKILL));
+	ret = syscall(__NR_process_mrelease, fd, 0);
+	err = errno;
+	left = resident(pid);
+	must(!sched_setscheduler(0, SCHED_OTHER, &other));
+	must(kt_wait(pid) == 128 + SIGKILL);
+	must(!ret || err == ESRCH);
+	close(fd);
+
+	must_be(kt_key(0), KMHO_STATE_HELD, 0, NR_REAPED);
+	kt_take(kt_key(0), kt_addr(0), NR_REAPED, SEED);
+	kt_unmap(kt_addr(0), NR_REAPED);
+	printf("# process_mrelease: %d, of %lu pages %lu left\n", ret, before, left);
+	/* what was not handed over went, and nobody but the reaper can have done that */
+	return !ret && left && left < before - NR_REAPED / 2;
+}
+
+static void reaper_takes_nothing(void)
+{
+	int tries = 0, cpu = sched_getcpu();
+	cpu_set_t one;
+
+	kt_need_root();
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	must(cpu >= 0 && !sched_setaffinity(0, sizeof(one), &one));
+	while (!reap())
+		must(++tries < REAP_TRIES);
+}
+
 /* Forked children do not count, however long they live */
 static void children_do_not_count(void)
 {
@@ -1122,6 +1204,7 @@ static const struct kt_case cases[] = {
 	{ "SIGSEGV: the successor gets the bytes", .now = ends_segv },
 	{ "SIGKILL in HANDOVER: the whole record or none", .now = ends_killed_meanwhile },
 	{ "SIGKILL in TAKEOVER: all in the record, or all freed", .now = taker_killed },
+	{ "process_mrelease takes nothing away", .now = reaper_takes_nothing },
 	{ "forked children do not count", .now = children_do_not_count },
 	{ "a thread's end is not the owner's", .now = threads_share },
 	{ "drop: the process keeps its memory and may unmap it", .now = drop_frees },
