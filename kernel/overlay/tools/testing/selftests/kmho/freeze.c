@@ -257,10 +257,13 @@ static void do_pinned(void *arg)
 	write_by_pin(&ring, before, base, 0, 4);
 	must(!freeze(kt_key(0)));
 	must_be_frozen(kt_key(0), nr);
+	must(kt_same(base, 0, 4, SEED(1)));
+	/* a write of its own must not part the process from its device */
+	kt_fill(base, 0, nr, SEED(3));
 	write_by_pin(&ring, later, base, 2, 4);
-	must(kt_same(base, 0, 2, SEED(1)));
+	must(kt_same(base, 0, 2, SEED(3)));
 	must(kt_same(base, 2, 4, SEED(2)));
-	must(kt_same(base, 6, nr - 6, SEED(0)));
+	must(kt_same(base, 6, nr - 6, SEED(3)));
 	must_be_frozen(kt_key(0), nr);
 }
 

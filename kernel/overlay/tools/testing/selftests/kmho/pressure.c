@@ -166,10 +166,44 @@ static void owner_killed(void)
 	must(!rmdir(CGROUP));
 }
 
+/* ---- what its memory cgroup has no room for is in swap ---- */
+
+#define MORE	(8 * NR)
+
+static void write_more(void *arg)
+{
+	unsigned long base = kt_addr(0);
+
+	must(!arg);
+	must(kt_write_file(CGROUP "/cgroup.procs", "0"));
+	kt_map(base, MORE);
+	must(!madvise(kt_ptr(base), MORE * kt_page, MADV_NOHUGEPAGE));
+	must(!kt_handover(kt_key(0), base, MORE));
+	kt_fill(base, 0, MORE, SEED);
+}
+
+static void beyond_limit(void)
+{
+	unsigned long base = kt_addr(0);
+
+	kt_need_root();
+	kt_need_swap();
+	kt_need_cgroup(CGROUP);
+	must(kt_write_file(CGROUP "/memory.max", "25165824"));
+	must(kt_write_file(CGROUP "/memory.swap.max", "max"));
+	kt_run(write_more, NULL);
+	printf("# %ld KiB charged, of a limit of 24576\n", kt_charged_kib(CGROUP));
+	must(!kt_takeover(kt_key(0), base, MORE));
+	must(kt_same(base, 0, MORE, SEED));
+	kt_unmap(base, MORE);
+	must(!rmdir(CGROUP));
+}
+
 static const struct kt_case cases[] = {
 	{ "HANDOVER while memory runs out", .now = handing_over },
 	{ "TAKEOVER while memory runs out", .now = taking_over },
 	{ "an owner that the OOM killer chose: every completed write", .now = owner_killed },
+	{ "an owner that its memory cgroup has no room for: every write", .now = beyond_limit },
 };
 
 int main(int argc, char **argv)
