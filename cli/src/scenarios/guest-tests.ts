@@ -14,8 +14,8 @@ const TIMEOUT_MS = 480_000
 const TEST_S = 300
 const CALLS_IN_TIME = 20_000
 const SELFTEST_MIB = 1536
-/** Room for a huge page of 1 GiB at a multiple of its size, and for the tests. */
-const HUGETLB_MIB = 7168
+/** hugetlb: room for a huge page of 1 GiB at a multiple of its size. pressure fills all there is, again and again. */
+const MEMORY_MIB: Readonly<Record<string, number>> = { hugetlb: 7168, pressure: 1024 }
 /** The app's files in a guest's own memory. */
 const LOCAL_APP = '/tmp/app'
 
@@ -121,7 +121,7 @@ export function selftestScenarios(tests: readonly Selftest[], dir: string, scale
   const files = (some: readonly Selftest[]): Record<string, string> => Object.fromEntries(some.map(({ name }) => [`selftests/${name}`, `${dir}/${name}`]))
   const base = { memoryMiB: SELFTEST_MIB, scratchDisk: 256 << 20, timeoutMs: TIMEOUT_MS }
   const cmdlineOf = ({ name }: Selftest): { cmdline?: string[] } => (name === 'shmem' ? { cmdline: ['liveupdate=on'] } : {})
-  const memoryOf = ({ name }: Selftest): number => (name === 'hugetlb' ? HUGETLB_MIB : SELFTEST_MIB)
+  const memoryOf = ({ name }: Selftest): number => MEMORY_MIB[name] ?? SELFTEST_MIB
   const kexec = tests.filter((test) => test.kexec)
   const scenarios: Scenario[] = tests.filter(({ now }) => now).map((test) => {
     const steps = [selftestStep(test, 1, [], scale)]
