@@ -1055,8 +1055,9 @@ static void verify_pinned(void)
 	unsigned long len = NR_BUFFER * kt_page;
 
 	verify_freeze();
-	/* zeros, which the record does not get */
+	/* zeros, which the process sees, and the record does not */
 	must(kt_ring_read(&ring, IORING_OP_READ_FIXED, fresh, kt_addr(SMALL), len, 0) == (int)len);
+	must(kt_zero(kt_addr(SMALL), 0, NR_BUFFER));
 }
 
 static void check_frozen(void)
@@ -1073,6 +1074,52 @@ static void freeze_pinned(void)
 	static const struct subject s = { prepare_pinned, freeze, verify_pinned, check_frozen };
 
 	every_failure(&s);
+}
+
+/* H3 after a FREEZE that failed: the record is live, and follows what the device writes */
+static void do_lost_by_failure(void *arg)
+{
+	unsigned long n = (unsigned long)arg, i, len = NR_BUFFER * kt_page;
+	bool hit;
+	int ret;
+
+	prepare_pinned();
+	ret = call_failing(freeze, n, &hit);
+	if (!ret) {
+		progress->done = !hit;
+		return;
+	}
+	must(errno == ENOMEM);
+	progress->failed = n;
+	/* the process writes to its buffer, and after it the device */
+	for (i = 0; i < NR_BUFFER; i++)
+		*(__u64 *)kt_ptr(kt_addr(SMALL) + i * kt_page) = 1;
+	must(kt_ring_read(&ring, IORING_OP_READ_FIXED, fresh, kt_addr(SMALL), len, 0) == (int)len);
+	if (!kt_zero(kt_addr(SMALL), 0, NR_BUFFER))
+		printf("# allocation %lu: the process does not see it\n", n);
+}
+
+static void lost_by_failure(void)
+{
+	unsigned long n, lost = 0;
+
+	setup();
+	for (n = 1; n < MAX_N && !progress->done; n++) {
+		progress->failed = 0;
+		kt_run(do_lost_by_failure, (void *)n);
+		if (progress->failed == n) {
+			must(!take_back());
+			if (!kt_zero(kt_addr(SMALL), 0, NR_BUFFER)) {
+				printf("# allocation %lu: nor does the record have it\n", n);
+				lost++;
+			}
+			kt_unmap(kt_addr(SMALL), NR_SMALL);
+			kt_unmap(kt_addr(HUGE), huge_nr);
+			kt_unmap(kt_addr(RANGES), 2 * NR_RANGES);
+		}
+		kt_drop_all();
+	}
+	must(progress->done && !lost);
 }
 
 static int give_away(void)
@@ -1117,6 +1164,7 @@ static const struct kt_case cases[] = {
 	{ "DROP of a dead process's record", .now = drop_held },
 	{ "FREEZE", .now = freeze_live },
 	{ "FREEZE of pages that a device may still write to", .now = freeze_pinned },
+	{ "a FREEZE that fails loses no write of a device", .now = lost_by_failure },
 	{ "FREEZE of shared memory", .now = freeze_of_shared },
 	{ "FREEZE of shared memory that another record has frozen", .now = freeze_again },
 	{ "CHOWN", .now = chown_held },
