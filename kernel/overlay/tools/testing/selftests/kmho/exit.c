@@ -783,75 +783,21 @@ static void parting_collapse(void)
 #define NR_SLOTS	16
 #define NR_LATE		4096
 
-struct scratch {
-	unsigned long start[8];
-	unsigned long end[8];
-	unsigned int nr;
-};
-
-static void find_scratch(struct scratch *s)
-{
-	FILE *phys = fopen("/sys/kernel/debug/kho/out/scratch_phys", "r");
-	FILE *len = fopen("/sys/kernel/debug/kho/out/scratch_len", "r");
-	unsigned long size;
-
-	if (!phys || !len)
-		kt_skip("no kho/out/scratch_phys in debugfs");
-	s->nr = 0;
-	while (s->nr < 8 && fscanf(phys, "%lx", &s->start[s->nr]) == 1 &&
-	       fscanf(len, "%lx", &size) == 1) {
-		s->end[s->nr] = s->start[s->nr] + size;
-		s->nr++;
-	}
-	must(s->nr);
-	fclose(phys);
-	fclose(len);
-}
-
-static bool in_scratch(const struct scratch *s, unsigned long addr)
-{
-	unsigned long phys = (kt_pagemap(addr) & KT_PM_PFN) * kt_page;
-	unsigned int i;
-
-	must(phys);
-	for (i = 0; i < s->nr; i++) {
-		if (phys >= s->start[i] && phys < s->end[i])
-			return true;
-	}
-	return false;
-}
-
-/* Uses memory up until what is left of it lies in scratch areas */
-static void fill_memory(const struct scratch *s)
-{
-	unsigned long at = kt_addr(4), chunk = 4UL << 20;
-
-	while (true) {
-		if (kt_meminfo("MemFree") < 24 << 10)
-			kt_skip("no memory in scratch areas to be had");
-		kt_map(at, chunk / kt_page);
-		must(!madvise(kt_ptr(at), chunk, MADV_POPULATE_WRITE));
-		if (in_scratch(s, at + chunk - kt_page))
-			return;
-		at += chunk;
-	}
-}
-
 static void do_held_in_scratch(void *arg)
 {
 	int fd = *(int *)arg;
 	unsigned long base = kt_addr(0), i, nr = 0;
-	struct scratch s;
+	struct kt_scratch s;
 
-	find_scratch(&s);
+	kt_find_scratch(&s);
 	kt_map(base, NR_LATE);
 	must(!kt_handover(kt_key(0), base, NR_LATE));
-	fill_memory(&s);
+	kt_fill_memory(&s, kt_addr(4));
 	for (i = 0; i < NR_LATE && nr < NR_SLOTS; i++) {
 		struct iovec iov = { kt_ptr(base + i * kt_page), kt_page };
 
 		kt_fill(base, i, 1, SEED);
-		if (!in_scratch(&s, base + i * kt_page))
+		if (!kt_in_scratch(&s, base + i * kt_page))
 			continue;
 		/* a reference that is neither a pin nor given up by migration */
 		must(vmsplice(fd, &iov, 1, 0) == (ssize_t)kt_page);
@@ -894,17 +840,17 @@ static void held_for_a_while(void)
 {
 	unsigned long base = kt_addr(0), i;
 	pthread_t thread;
-	struct scratch s;
+	struct kt_scratch s;
 	struct iovec iov;
 	int fds[2];
 
 	kt_need_root();
-	find_scratch(&s);
+	kt_find_scratch(&s);
 	kt_map(base, NR_LATE);
-	fill_memory(&s);
+	kt_fill_memory(&s, kt_addr(4));
 	for (i = 0; i < NR_LATE; i++) {
 		kt_fill(base, i, 1, SEED);
-		if (in_scratch(&s, base + i * kt_page))
+		if (kt_in_scratch(&s, base + i * kt_page))
 			break;
 	}
 	must(i < NR_LATE);
@@ -917,7 +863,7 @@ static void held_for_a_while(void)
 	must(!pthread_create(&thread, NULL, let_go, &fds[0]));
 	must(!kt_handover(kt_key(0), base, NR_LATE));
 	must(!pthread_join(thread, NULL));
-	must(!in_scratch(&s, base + i * kt_page));
+	must(!kt_in_scratch(&s, base + i * kt_page));
 	must(kt_same(base, 0, i + 1, SEED));
 }
 
@@ -926,14 +872,14 @@ static void huge_in_scratch(void)
 {
 	unsigned long thp = kt_need_thp(), base = kt_addr(0), len = 8 * thp, at, nr = 0;
 	struct kmho_record_info info;
-	struct scratch s;
+	struct kt_scratch s;
 
-	find_scratch(&s);
-	fill_memory(&s);
+	kt_find_scratch(&s);
+	kt_fill_memory(&s, kt_addr(4));
 	kt_map_thp(base, len);
 	kt_fill(base, 0, len / kt_page, SEED);
 	for (at = base; at < base + len; at += thp)
-		nr += in_scratch(&s, at);
+		nr += kt_in_scratch(&s, at);
 	must(nr);
 	/* room for them elsewhere */
 	kt_unmap(kt_addr(4), 8 * len / kt_page);
@@ -941,7 +887,7 @@ static void huge_in_scratch(void)
 	must(!kt_info(kt_key(0), &info));
 	must(info.migrated >= nr);
 	for (at = base; at < base + len; at += kt_page)
-		must(!in_scratch(&s, at));
+		must(!kt_in_scratch(&s, at));
 	must(kt_same(base, 0, len / kt_page, SEED));
 	must(!kt_drop(kt_key(0)));
 }
@@ -962,26 +908,26 @@ static void map_hugetlb(unsigned long base, unsigned long nr, int fd)
 }
 
 /* Fills the huge pages of a mapping; returns how many lie in scratch areas */
-static unsigned long fill_hugetlb(const struct scratch *s, unsigned long base, unsigned long nr)
+static unsigned long fill_hugetlb(const struct kt_scratch *s, unsigned long base, unsigned long nr)
 {
 	unsigned long i, found = 0;
 
 	for (i = 0; i < nr; i++) {
 		kt_fill(base + i * HUGETLB_SIZE, 7, 1, SEED);
-		found += in_scratch(s, base + i * HUGETLB_SIZE);
+		found += kt_in_scratch(s, base + i * HUGETLB_SIZE);
 	}
 	return found;
 }
 
 /* A pool that has huge pages in scratch areas, as most of what is free lies there */
-static unsigned long need_hugetlb(const struct scratch *s)
+static unsigned long need_hugetlb(const struct kt_scratch *s)
 {
 	unsigned long nr, found = 0;
 	char buf[32];
 
 	if (kt_meminfo("Hugepagesize") != HUGETLB_SIZE >> 10)
 		kt_skip("no huge pages of 2 MiB to be had");
-	fill_memory(s);
+	kt_fill_memory(s, kt_addr(4));
 	for (nr = 0; !found; ) {
 		nr += HUGETLB_STEP;
 		snprintf(buf, sizeof(buf), "%lu", nr);
@@ -996,7 +942,7 @@ static unsigned long need_hugetlb(const struct scratch *s)
 }
 
 /* Writes to a handed over hole with all of them */
-static unsigned long write_late_hugetlb(const struct scratch *s, unsigned long nr, int fd)
+static unsigned long write_late_hugetlb(const struct kt_scratch *s, unsigned long nr, int fd)
 {
 	unsigned long found;
 
@@ -1010,12 +956,12 @@ static unsigned long write_late_hugetlb(const struct scratch *s, unsigned long n
 static void do_hugetlb_stays(void *arg)
 {
 	char dir[] = "/tmp/kmho.XXXXXX", text[64];
-	struct scratch s;
+	struct kt_scratch s;
 	unsigned long nr;
 	int fd;
 
 	must(!arg);
-	find_scratch(&s);
+	kt_find_scratch(&s);
 	nr = need_hugetlb(&s);
 	/* what is of a mount with a size, cannot be moved */
 	must(mkdtemp(dir));
@@ -1036,17 +982,17 @@ static void hugetlb_stays(void)
 {
 	unsigned long base = kt_addr(0), at;
 	struct kmho_record_info info;
-	struct scratch s;
+	struct kt_scratch s;
 
 	kt_need_root();
 	kt_run(do_hugetlb_stays, NULL);
-	find_scratch(&s);
+	kt_find_scratch(&s);
 	must(!kt_info(kt_key(0), &info));
 	must(info.state == KMHO_STATE_HELD && info.migrated && info.present == info.bytes);
 	must(!kt_takeover(kt_key(0), base, info.bytes / kt_page));
 	for (at = base; at < base + info.bytes; at += HUGETLB_SIZE) {
 		must(kt_same(at, 7, 1, SEED));
-		must(!in_scratch(&s, at));
+		must(!kt_in_scratch(&s, at));
 	}
 	must(!munmap(kt_ptr(base), info.bytes));
 	must(kt_write_file("/proc/sys/vm/nr_hugepages", "0"));
@@ -1081,9 +1027,9 @@ static void fail_large(bool on)
 static void do_hugetlb_lost(void *arg)
 {
 	unsigned long nr;
-	struct scratch s;
+	struct kt_scratch s;
 
-	find_scratch(&s);
+	kt_find_scratch(&s);
 	nr = need_hugetlb(&s);
 	nr = write_late_hugetlb(&s, nr, -1);
 	must(write(*(int *)arg, &nr, sizeof(nr)) == sizeof(nr));

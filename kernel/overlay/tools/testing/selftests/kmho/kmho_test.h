@@ -786,6 +786,65 @@ static inline long kt_smaps(unsigned long base, unsigned long len, const char *n
 	return sum;
 }
 
+/* ---- the scratch areas of kexec handover, where nothing can be preserved ---- */
+
+struct kt_scratch {
+	unsigned long start[8];
+	unsigned long end[8];
+	unsigned int nr;
+};
+
+static inline void kt_find_scratch(struct kt_scratch *s)
+{
+	FILE *phys = fopen("/sys/kernel/debug/kho/out/scratch_phys", "r");
+	FILE *len = fopen("/sys/kernel/debug/kho/out/scratch_len", "r");
+	unsigned long size;
+
+	if (!phys || !len)
+		kt_skip("no kho/out/scratch_phys in debugfs");
+	s->nr = 0;
+	while (s->nr < 8 && fscanf(phys, "%lx", &s->start[s->nr]) == 1 &&
+	       fscanf(len, "%lx", &size) == 1) {
+		s->end[s->nr] = s->start[s->nr] + size;
+		s->nr++;
+	}
+	must(s->nr);
+	fclose(phys);
+	fclose(len);
+}
+
+static inline bool kt_in_scratch(const struct kt_scratch *s, unsigned long addr)
+{
+	unsigned long phys = (kt_pagemap(addr) & KT_PM_PFN) * kt_page;
+	unsigned int i;
+
+	must(phys);
+	for (i = 0; i < s->nr; i++) {
+		if (phys >= s->start[i] && phys < s->end[i])
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Uses memory up, by mappings from @at on, until what is left of it lies in
+ * scratch areas; returns where they end
+ */
+static inline unsigned long kt_fill_memory(const struct kt_scratch *s, unsigned long at)
+{
+	unsigned long chunk = 4UL << 20;
+
+	while (true) {
+		if (kt_meminfo("MemFree") < 24 << 10)
+			kt_skip("no memory in scratch areas to be had");
+		kt_map(at, chunk / kt_page);
+		must(!madvise(kt_ptr(at), chunk, MADV_POPULATE_WRITE));
+		at += chunk;
+		if (kt_in_scratch(s, at - kt_page))
+			return at;
+	}
+}
+
 /* ---- huge pages and swap ---- */
 
 static inline unsigned long kt_pmd_size(void)
