@@ -68,7 +68,10 @@ function judgeMachine(result: VmResult): KtapResult[] {
   return [failed(`the guest ended well (${result.outcome})`, result.reason, ...result.findings.slice(0, 3).map(({ kind, line }) => `${kind}: ${line}`), `console: ${result.console}`, `again: ${result.command}`)]
 }
 
-const NEXT: Step = { type: 'kexec', image: 'next/image', initrd: 'next/initrd' }
+const KERNEL = { image: 'next/image', initrd: 'next/initrd' }
+const NEXT: Step = { type: 'kexec', ...KERNEL }
+const LOAD: Step = { type: 'load', ...KERNEL }
+const LEAVE: Step = { type: 'kexec' }
 
 export function kunitScenario(): Scenario {
   return {
@@ -111,6 +114,12 @@ export interface TestScale {
 
 const KEXECS = 3
 
+/**
+ * When the next kernel is loaded: right before the kexec; first too, in a scenario of its own, as a handover may come
+ * before that or after.
+ */
+const loadsOf = ({ name }: Selftest): ('late' | 'too')[] => (name === 'live_kexec' ? ['late', 'too'] : ['late'])
+
 /** What the kernel says where a test drives it to that. */
 function provoked({ provokes }: Selftest): Pick<Scenario['run'], 'allow'> {
   if (!provokes) return {}
@@ -136,19 +145,21 @@ export function selftestScenarios(tests: readonly Selftest[], dir: string, scale
   for (const test of kexec) {
     const later = test.each ? new Array<string>(scale.kexecs ?? KEXECS).fill('each') : ['after', ...(test.again ? ['again'] : [])]
     const steps = ['before', ...later].map((name, i) => selftestStep(test, i + 1, [name], scale))
-    scenarios.push({
-      name: test.now ? `${test.name}-kexec` : test.name,
-      title: `${test.name.replace(/_kexec$/, '').replaceAll('_', ' ')}, over ${later.length === 1 ? 'a kexec' : `${later.length} kexecs`}`,
-      run: {
-        ...base,
-        memoryMiB: memoryOf(test) + (test.each ? (scale.mib ?? 0) * 1.5 : 0),
-        timeoutMs: TIMEOUT_MS * Math.max(1, later.length / KEXECS) * Math.max(1, (test.each ? (scale.mib ?? 0) : 0) / 512),
-        job: { steps: steps.flatMap(({ step }, i) => (i === 0 ? [step] : [NEXT, step])) },
-        files: files([test]),
-        ...provoked(test),
-      },
-      judge: (result) => judgeTap(steps, result, Object.fromEntries(['before', ...later].map((name, i) => [i + 1, name === 'each' ? `kexec ${i}` : name]))),
-    })
+    for (const when of loadsOf(test)) {
+      scenarios.push({
+        name: `${test.name}${test.now ? '-kexec' : ''}${when === 'too' ? '-loaded' : ''}`,
+        title: `${test.name.replace(/_kexec$/, '').replaceAll('_', ' ')}, over ${later.length === 1 ? 'a kexec' : `${later.length} kexecs`}${when === 'late' ? '' : ', loaded first'}`,
+        run: {
+          ...base,
+          memoryMiB: memoryOf(test) + (test.each ? (scale.mib ?? 0) * 1.5 : 0),
+          timeoutMs: TIMEOUT_MS * Math.max(1, later.length / KEXECS) * Math.max(1, (test.each ? (scale.mib ?? 0) : 0) / 512),
+          job: { steps: steps.flatMap(({ step }, i) => [...(i === 0 ? [] : [when === 'late' ? NEXT : LEAVE]), ...(when !== 'late' && i < later.length ? [LOAD] : []), step]) },
+          files: files([test]),
+          ...provoked(test),
+        },
+        judge: (result) => judgeTap(steps, result, Object.fromEntries(['before', ...later].map((name, i) => [i + 1, name === 'each' ? `kexec ${i}` : name]))),
+      })
+    }
   }
   const talk = kexec.find(({ name }) => name === 'talk_kexec')
   if (talk) {

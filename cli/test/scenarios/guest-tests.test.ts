@@ -35,6 +35,14 @@ test('a program has a guest of its own, with as many kernels as it has stages', 
   assert.deepEqual(named('anon_kexec').run.files, { 'selftests/anon_kexec': '/dir/anon_kexec' })
 })
 
+test('the next kernel is loaded when it is left for, or before all else', () => {
+  const tests = ['live_kexec', 'shmem_kexec'].map((name) => ({ name, now: false, kexec: true, again: name !== 'live_kexec', each: false }))
+  const steps = Object.fromEntries(selftestScenarios(tests, '/dir').map(({ name, run }) => [name, run.job.steps.map((step) => (step.type === 'kexec' && step.image ? 'load and kexec' : step.type))]))
+  assert.deepEqual(steps['live_kexec'], ['run', 'load and kexec', 'run'])
+  assert.deepEqual(steps['live_kexec-loaded'], ['load', 'run', 'kexec', 'run'])
+  assert.deepEqual(Object.keys(steps).filter((name) => /_kexec/.test(name)), ['live_kexec', 'live_kexec-loaded', 'shmem_kexec'])
+})
+
 test('a chain has as many kexecs as it is asked for, and time for them', () => {
   const chain = (scale: TestScale): Scenario => selftestScenarios(SELFTESTS, '/dir', scale).find(({ name }) => name === 'chain_kexec') as Scenario
   const short = chain({})
