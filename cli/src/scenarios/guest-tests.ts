@@ -14,8 +14,8 @@ const TIMEOUT_MS = 480_000
 const TEST_S = 300
 const CALLS_IN_TIME = 20_000
 const SELFTEST_MIB = 1536
-/** hugetlb: room for a huge page of 1 GiB at a multiple of its size. pressure fills all there is, again and again. */
-const MEMORY_MIB: Readonly<Record<string, number>> = { hugetlb: 7168, pressure: 1024 }
+/** hugetlb: room for a huge page of 1 GiB at a multiple of its size. The others fill most of what there is, again and again. */
+const MEMORY_MIB: Readonly<Record<string, number>> = { hugetlb: 7168, pressure: 1024, called_off_kexec: 1024 }
 /** The app's files in a guest's own memory. */
 const LOCAL_APP = '/tmp/app'
 
@@ -115,10 +115,10 @@ export interface TestScale {
 const KEXECS = 3
 
 /**
- * When the next kernel is loaded: right before the kexec; first too, in a scenario of its own, as a handover may come
- * before that or after.
+ * When the next kernel is loaded: right before the kexec; first, by a program that calls for the kexec itself; first
+ * too, in a scenario of its own, as a handover may come before that or after.
  */
-const loadsOf = ({ name }: Selftest): ('late' | 'too')[] => (name === 'live_kexec' ? ['late', 'too'] : ['late'])
+const loadsOf = ({ name }: Selftest): ('late' | 'first' | 'too')[] => (name === 'called_off_kexec' ? ['first'] : name === 'live_kexec' ? ['late', 'too'] : ['late'])
 
 /** What the kernel says where a test drives it to that. */
 function provoked({ provokes }: Selftest): Pick<Scenario['run'], 'allow'> {

@@ -36,11 +36,12 @@ test('a program has a guest of its own, with as many kernels as it has stages', 
 })
 
 test('the next kernel is loaded when it is left for, or before all else', () => {
-  const tests = ['live_kexec', 'shmem_kexec'].map((name) => ({ name, now: false, kexec: true, again: name !== 'live_kexec', each: false }))
+  const tests = ['called_off_kexec', 'live_kexec', 'shmem_kexec'].map((name) => ({ name, now: false, kexec: true, again: name !== 'live_kexec', each: false }))
   const steps = Object.fromEntries(selftestScenarios(tests, '/dir').map(({ name, run }) => [name, run.job.steps.map((step) => (step.type === 'kexec' && step.image ? 'load and kexec' : step.type))]))
   assert.deepEqual(steps['live_kexec'], ['run', 'load and kexec', 'run'])
   assert.deepEqual(steps['live_kexec-loaded'], ['load', 'run', 'kexec', 'run'])
-  assert.deepEqual(Object.keys(steps).filter((name) => /_kexec/.test(name)), ['live_kexec', 'live_kexec-loaded', 'shmem_kexec'])
+  assert.deepEqual(steps['called_off_kexec'], ['load', 'run', 'kexec', 'load', 'run', 'kexec', 'run'])
+  assert.deepEqual(Object.keys(steps).filter((name) => /_kexec/.test(name)), ['called_off_kexec', 'live_kexec', 'live_kexec-loaded', 'shmem_kexec'])
 })
 
 test('a chain has as many kexecs as it is asked for, and time for them', () => {
