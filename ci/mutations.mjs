@@ -24,6 +24,8 @@ const MUTATIONS = [
   { name: "anybody may name another user's record", file: 'syscall.c', find: 'if (!uid_eq(*owner, current_euid()) && !capable(CAP_SYS_ADMIN))', put: 'if (0)', scenario: 'owners', fails: /capability/ },
   { name: 'RLIMIT_MEMLOCK is not asked', file: 'record.c', find: 'if (enforce && locked > limit)', put: 'if (0)', scenario: 'owners', fails: /RLIMIT_MEMLOCK/ },
   { name: 'a flipped bit is not noticed', file: 'extent.c', find: 'ser->crc != kmho_page_crc(', put: '0 != 0 * kmho_page_crc(', scenario: 'damage_kexec', fails: /./ },
+  { name: 'what a kexec that was called off could not look at is forgotten', file: 'collect.c', find: 'set_bit(i, range->dirty);\n\t\t\t\tgoto out;', put: 'goto out;', scenario: 'called_off_kexec', fails: /with a record that cannot be completed/ },
+  { name: 'a kexec that is called off leaves shared memory sealed', file: 'record.c', find: 'kmho_objects_unseal();', put: '(void)rec;', scenario: 'called_off_kexec', fails: /without memory/ },
   { name: 'an untaken record is not preserved again', file: 'record.c', find: 'err = kmho_preserve_again(&rec->extents);', put: 'err = 0;', scenario: 'anon_kexec', fails: /again/ },
   { name: 'memory of another format stays with KHO', file: 'serial.c', find: 'kmho_extent_release(ext);', put: '(void)pos;', scenario: 'format_kexec', fails: /again/ },
   { name: 'frozen memory stays writable', file: 'freeze.c', find: '\tptep_set_wrprotect(walk->mm, addr, pte);', put: '\t(void)pte;', scenario: 'freeze', fails: /./ },
