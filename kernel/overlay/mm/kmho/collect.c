@@ -1282,6 +1282,7 @@ int kmho_sync(struct kmho_record *rec, bool must)
 {
 	struct kmho_collector *c = NULL;
 	struct kmho_range *range;
+	bool over = false;
 	int err = 0;
 
 	list_for_each_entry(range, &rec->ranges, node) {
@@ -1306,9 +1307,11 @@ int kmho_sync(struct kmho_record *rec, bool must)
 			start = max(start, range->start);
 			/* What changes from here on, is noted again. */
 			clear_bit(i, range->dirty);
-			err = kmho_sync_block(c, start, end);
-			if (must && err == -ENOMEM)
+			err = over ? -ENOMEM : kmho_sync_block(c, start, end);
+			if (must && err == -ENOMEM) {
 				err = kmho_sync_over_limit(c, start, end);
+				over = true;
+			}
 			if (must && err && err != -ENOMEM) {
 				pr_err("key %#llx: %#lx-%#lx is as it was handed over: %pe\n",
 				       rec->key, start, end, ERR_PTR(err));
