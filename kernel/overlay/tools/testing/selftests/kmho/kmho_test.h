@@ -1421,11 +1421,11 @@ static inline void kt_report(const char *title, void (*fn)(void), char *skipped)
 	int code = KSFT_SKIP;
 
 	if (skipped && skipped[0]) {
-		strcpy(kt_shared->reason, skipped);
+		memcpy(kt_shared->reason, skipped, KT_REASON);
 	} else {
 		code = kt_run_case(fn);
 		if (skipped && code == KSFT_SKIP)
-			strcpy(skipped, kt_shared->reason);
+			memcpy(skipped, kt_shared->reason, KT_REASON);
 	}
 	ksft_test_result_code(code, title, kt_shared->reason[0] ? "%s" : NULL, kt_shared->reason);
 }
@@ -1468,7 +1468,10 @@ static inline int kt_main(int argc, char **argv, const struct kt_case *cases, un
 		if (!kt_pick(&cases[i], stage, &fn) || !strstr(cases[i].title, only))
 			continue;
 		kt_index = i;
-		kt_report(cases[i].title, fn, later ? kt_skipped[i] : NULL);
+		if (later)
+			kt_report(cases[i].title, fn, kt_skipped[i]);
+		else
+			kt_report(cases[i].title, fn, NULL);
 		if (now)
 			kt_drop_all();
 	}
