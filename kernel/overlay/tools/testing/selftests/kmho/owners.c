@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Who may do what to whose record, and who is charged for it: S1 and the
- * RLIMIT_MEMLOCK part of S2. What it takes to make a record whole after each
- * step is in errors.c; here are the rules among users.
+ * Who may do what to whose record, and who is charged for it, before a kexec and
+ * after it: S1 and S2. What it takes to make a record whole after each step is in
+ * errors.c; here are the rules among users.
  */
 #include "kmho_test.h"
 
@@ -429,6 +429,264 @@ static void memlock_rounds(void)
 	kt_run_as(KT_USER, do_memlock_rounds, NULL);
 }
 
+/* The keys of records that others have are below */
+#define FIT	20
+
+/* Of the 6 pages that are allowed so many are free, and not one more */
+static void do_fit(void *arg)
+{
+	unsigned long nr = (unsigned long)arg;
+
+	limit(6);
+	kt_map(kt_addr(FIT), nr + 1);
+	kt_fill(kt_addr(FIT), 0, nr + 1, SEED);
+	/* a record that is live is seen to have grown from now on */
+	must_fail(EAGAIN, kt_handover(kt_key(FIT), kt_addr(FIT), nr + 1));
+	must(!kt_exists(kt_key(FIT)));
+	must(!kt_handover(kt_key(FIT), kt_addr(FIT), nr));
+	must(!kt_drop(kt_key(FIT)));
+	kt_unmap(kt_addr(FIT), nr + 1);
+}
+
+static void must_fit(uid_t uid, unsigned long nr)
+{
+	kt_run_as(uid, do_fit, (void *)nr);
+}
+
+static void map_kind(bool shared, unsigned long base, unsigned long nr)
+{
+	if (!shared)
+		kt_map(base, nr);
+	else
+		must(mmap(kt_ptr(base), nr * kt_page, PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) ==
+		     kt_ptr(base));
+}
+
+/* ---- CHOWN, and who is counted ---- */
+
+static void do_fit_after_end(void *arg)
+{
+	must(!arg);
+	must(!kt_takeover(kt_key(0), kt_addr(0), 8));
+	must(kt_same(kt_addr(0), 0, 5, SEED) && kt_zero(kt_addr(0), 5, 3));
+	do_fit((void *)6);
+}
+
+static void chown_live(bool shared)
+{
+	struct kmho_record_info info;
+	int to[2], from[2];
+	pid_t pid;
+
+	must(!pipe(to) && !pipe(from));
+	pid = kt_fork();
+	if (!pid) {
+		kt_become(KT_USER);
+		limit(6);
+		map_kind(shared, kt_addr(0), 8);
+		kt_fill(kt_addr(0), 0, 4, SEED);
+		must(!kt_handover(kt_key(0), kt_addr(0), 8));
+		kt_tell(from[1]);
+		kt_hear(to[0]);
+		kt_fill(kt_addr(0), 4, 1, SEED);
+		kt_tell(from[1]);
+		kt_hear(to[0]);
+		_exit(0);
+	}
+	kt_hear(from[0]);
+	must_fit(KT_USER, 2);
+	must_fit(KT_OTHER, 6);
+	must(!kt_chown(kt_key(0), KT_USER, KT_OTHER));
+	must(!kt_info_of(kt_key(0), KT_OTHER, &info) && info.state == KMHO_STATE_LIVE);
+	must_fit(KT_USER, 6);
+	must_fit(KT_OTHER, 2);
+	/* so does what the process writes from now on */
+	kt_tell(to[1]);
+	kt_hear(from[0]);
+	must_fit(KT_USER, 6);
+	must_fit(KT_OTHER, 1);
+	kt_tell(to[1]);
+	must(kt_wait(pid) == 0);
+	must_fit(KT_OTHER, 1);
+	kt_run_as(KT_OTHER, do_fit_after_end, NULL);
+	must_fit(KT_USER, 6);
+}
+
+static void chown_counts(void)
+{
+	kt_need_root();
+	chown_live(false);
+	chown_live(true);
+}
+
+/* ---- the memory cgroup ---- */
+
+#define CGROUP	"/sys/fs/cgroup/kmho-owners"
+
+static void charged_until_dropped(void)
+{
+	unsigned long nr = 4096;
+	long size = nr * kt_page / 1024, left;
+	pid_t pid;
+	int tries;
+
+	kt_need_cgroup(CGROUP);
+	must(kt_write_file(CGROUP "/cgroup.subtree_control", "+memory"));
+	must(!mkdir(CGROUP "/its", 0755) || errno == EEXIST);
+	pid = kt_fork();
+	if (!pid) {
+		must(kt_write_file(CGROUP "/its/cgroup.procs", "0"));
+		kt_map(kt_addr(0), nr);
+		kt_fill(kt_addr(0), 0, nr, SEED);
+		must(!kt_handover(kt_key(0), kt_addr(0), nr));
+		_exit(0);
+	}
+	must(kt_wait(pid) == 0);
+	must(kt_charged_kib(CGROUP "/its") >= size);
+	/* what has nobody in it may go; the memory stays charged above */
+	must(!rmdir(CGROUP "/its"));
+	must(kt_charged_kib(CGROUP) >= size);
+	must(!kt_drop(kt_key(0)));
+	for (tries = 0; tries < 50; tries++) {
+		left = kt_charged_kib(CGROUP);
+		if (left < size / 4)
+			break;
+		usleep(20000);
+	}
+	printf("# %ld KiB of %ld KiB are still charged\n", left, size);
+	must(left < size / 4);
+	must(!rmdir(CGROUP));
+}
+
+/* ---- over a kexec ---- */
+
+/* Each case has a user of its own, whose count nobody else moves */
+enum {
+	TAKEN = KT_USER + 100,
+	TAKEN_SHARED,
+	LATER_DROPPED,
+	LATER_KEPT,
+	GIVEN_AWAY,
+	GIVEN_TO,
+};
+
+static void do_give_kind(void *arg)
+{
+	limit(6);
+	map_kind(arg, kt_addr(0), 8);
+	kt_fill(kt_addr(0), 0, 3, SEED);
+	must(!kt_handover(kt_key(0), kt_addr(0), 8));
+	/* one that came later counts, too */
+	kt_fill(kt_addr(0), 3, 1, SEED);
+}
+
+static void give_kind(uid_t uid, bool shared)
+{
+	kt_need_root();
+	kt_run_as(uid, do_give_kind, (void *)(unsigned long)shared);
+}
+
+static void taken_before(void)
+{
+	give_kind(TAKEN, false);
+}
+
+static void do_take_one(void *arg)
+{
+	must(!arg);
+	do_fit((void *)2);
+	must(!kt_takeover(kt_key(0), kt_addr(0), 1));
+	must(kt_same(kt_addr(0), 0, 1, SEED));
+	do_fit((void *)3);
+}
+
+static void taken_after(void)
+{
+	kt_run_as(TAKEN, do_take_one, NULL);
+	must_fit(TAKEN, 3);
+}
+
+static void do_take_others(void *arg)
+{
+	must(!arg);
+	do_fit((void *)3);
+	must(!kt_takeover(kt_key(0), kt_addr(0) + kt_page, 7));
+	must(kt_same(kt_addr(0), 1, 3, SEED) && kt_zero(kt_addr(0), 4, 4));
+	do_fit((void *)6);
+}
+
+static void taken_again(void)
+{
+	kt_run_as(TAKEN, do_take_others, NULL);
+	must_fit(TAKEN, 6);
+}
+
+static void taken_shared_before(void)
+{
+	give_kind(TAKEN_SHARED, true);
+}
+
+static void taken_shared_after(void)
+{
+	kt_run_as(TAKEN_SHARED, do_take_one, NULL);
+	kt_run_as(TAKEN_SHARED, do_take_others, NULL);
+	must_fit(TAKEN_SHARED, 6);
+}
+
+static void later_dropped_before(void)
+{
+	give_kind(LATER_DROPPED, false);
+}
+
+static void later_dropped_after(void)
+{
+	must_fit(LATER_DROPPED, 2);
+	must(!kt_drop_of(kt_key(0), LATER_DROPPED));
+	must_fit(LATER_DROPPED, 6);
+}
+
+static void later_kept_before(void)
+{
+	give_kind(LATER_KEPT, false);
+}
+
+static void do_keep(void *arg)
+{
+	unsigned long to = kt_addr(0);
+
+	must(!arg);
+	do_fit((void *)2);
+	must(!kt_take_to(KMHO_TAKEOVER_KEEP, kt_key(0), kt_addr(0), 8, &to));
+	do_fit((void *)2);
+	kt_fill(kt_addr(0), 4, 1, SEED);
+	do_fit((void *)1);
+	must(!kt_drop(kt_key(0)));
+	must(kt_same(kt_addr(0), 0, 5, SEED));
+	do_fit((void *)6);
+}
+
+static void later_kept_after(void)
+{
+	kt_run_as(LATER_KEPT, do_keep, NULL);
+}
+
+static void given_away_before(void)
+{
+	give_kind(GIVEN_AWAY, false);
+}
+
+static void given_away_after(void)
+{
+	must_fit(GIVEN_AWAY, 2);
+	must_fit(GIVEN_TO, 6);
+	must(!kt_chown(kt_key(0), GIVEN_AWAY, GIVEN_TO));
+	must_fit(GIVEN_AWAY, 6);
+	kt_run_as(GIVEN_TO, do_take_one, NULL);
+	kt_run_as(GIVEN_TO, do_take_others, NULL);
+	must_fit(GIVEN_TO, 6);
+}
+
 static const struct kt_case cases[] = {
 	{ "two users have the same key and never meet", .now = one_key },
 	{ "a record is the effective uid's", .now = effective_uid },
@@ -442,6 +700,17 @@ static const struct kt_case cases[] = {
 	{ "RLIMIT_MEMLOCK 0: holes may be handed over", .now = memlock_zero },
 	{ "RLIMIT_MEMLOCK: CAP_IPC_LOCK is exempt", .now = memlock_exempt },
 	{ "RLIMIT_MEMLOCK: the count comes back to where it was", .now = memlock_rounds },
+	{ "RLIMIT_MEMLOCK: CHOWN of a live record moves the count", .now = chown_counts },
+	{ "the memory cgroup is charged until the record is dropped",
+	  .now = charged_until_dropped },
+	{ "RLIMIT_MEMLOCK counts what came with a kexec, until it is taken",
+	  .before = taken_before, .after = taken_after, .again = taken_again },
+	{ "the same for shared memory",
+	  .before = taken_shared_before, .after = taken_shared_after },
+	{ "until it is dropped", .before = later_dropped_before, .after = later_dropped_after },
+	{ "and while it is kept", .before = later_kept_before, .after = later_kept_after },
+	{ "CHOWN of what came with a kexec moves the count",
+	  .before = given_away_before, .after = given_away_after },
 };
 
 int main(int argc, char **argv)
