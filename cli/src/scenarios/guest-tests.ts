@@ -30,10 +30,10 @@ interface TapStep {
 const patienceFor = ({ calls = 0 }: TestScale): number => Math.max(1, calls / CALLS_IN_TIME)
 
 function scaleEnv(scale: TestScale): Record<string, string> {
-  const { seed, calls, mib, timeoutS } = scale
+  const { seed, calls, kexecs, mib, timeoutS } = scale
   const patience = patienceFor(scale)
   const timeout = timeoutS !== undefined || patience > 1 ? Math.ceil((timeoutS ?? TEST_S) * patience) : undefined
-  const entries = Object.entries({ KMHO_TEST_SEED: seed, KMHO_TEST_CALLS: calls, KMHO_TEST_MIB: mib, KMHO_TEST_TIMEOUT: timeout })
+  const entries = Object.entries({ KMHO_TEST_SEED: seed, KMHO_TEST_CALLS: calls, KMHO_TEST_KEXECS: kexecs, KMHO_TEST_MIB: mib, KMHO_TEST_TIMEOUT: timeout })
   return { KMHO_TEST_SWAP_DEV: '/dev/vdb', ...Object.fromEntries(entries.flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]]))) }
 }
 
@@ -143,8 +143,9 @@ export function selftestScenarios(tests: readonly Selftest[], dir: string, scale
     }
   })
   for (const test of kexec) {
-    const later = test.each ? new Array<string>(scale.kexecs ?? KEXECS).fill('each') : ['after', ...(test.again ? ['again'] : [])]
-    const steps = ['before', ...later].map((name, i) => selftestStep(test, i + 1, [name], scale))
+    const kexecs = scale.kexecs ?? KEXECS
+    const later = test.each ? new Array<string>(kexecs).fill('each') : ['after', ...(test.again ? ['again'] : [])]
+    const steps = ['before', ...later].map((name, i) => selftestStep(test, i + 1, [name], test.each ? { ...scale, kexecs } : scale))
     for (const when of loadsOf(test)) {
       scenarios.push({
         name: `${test.name}${test.now ? '-kexec' : ''}${when === 'too' ? '-loaded' : ''}`,

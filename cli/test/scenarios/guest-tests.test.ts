@@ -52,8 +52,11 @@ test('a chain has as many kexecs as it is asked for, and time for them', () => {
   assert.equal(long.run.job.steps.filter(({ type }) => type === 'kexec').length, 100)
   assert.ok(long.run.timeoutMs > 30 * short.run.timeoutMs)
   assert.ok((long.run.memoryMiB ?? 0) > 2 * 1024)
-  const step = long.run.job.steps[0]
-  assert.ok(step?.type === 'run' && step.env?.KMHO_TEST_MIB === '1024')
+  const envOf = ({ run }: Scenario): Record<string, string> | undefined => run.job.steps.flatMap((step) => (step.type === 'run' ? [step.env] : []))[0]
+  assert.equal(envOf(long)?.KMHO_TEST_MIB, '1024')
+  // The program has to know which kexec is the last.
+  assert.equal(envOf(long)?.KMHO_TEST_KEXECS, '100')
+  assert.equal(envOf(short)?.KMHO_TEST_KEXECS, '3')
 })
 
 test('what a program provokes is allowed to it alone', () => {

@@ -2,30 +2,49 @@
 /*
  * The same memory from kernel to kernel, through any number of kexecs: every
  * byte is there each time, part of it is taken and handed over again, part of it
- * travels on untaken, and no kernel has less free memory than the one before.
+ * travels on untaken but for a page each time, and no kernel has less free memory
+ * than the one before.
  *
- * KMHO_TEST_MIB says how much it is (64 otherwise).
+ * KMHO_TEST_MIB says how much it is (64 otherwise), KMHO_TEST_KEXECS after how many
+ * kexecs all that is left is taken (0 otherwise: after none).
  */
 #include "kmho_test.h"
 
 #define SEED(cycle)	(0xc4a1ULL + (cycle))
 #define TAKEN		kt_key(0)	/* taken and handed over again, each time */
-#define UNTAKEN		kt_key(1)	/* nobody takes it */
-#define SLACK_KIB	8192
+#define UNTAKEN		kt_key(1)	/* nobody takes it, but for a page each time */
 
 /* The first page of what is taken; the others hold the pattern */
 struct chain {
 	__u64 cycle;
 	__u64 pages;
-	long free_kib;		/* in the kernel of cycle 2, when all was in place */
-	__u64 metadata;		/* of both records, then */
+	long first_free_kib;	/* in the kernel of cycle 2, when all was in place */
+	long free_kib;		/* in the kernel before this */
+	__u64 first_metadata;	/* the same, of both records */
+	__u64 metadata;
 };
+
+static unsigned long from_env(const char *name, unsigned long otherwise)
+{
+	const char *text = getenv(name);
+
+	return text ? strtoul(text, NULL, 0) : otherwise;
+}
 
 static unsigned long chain_pages(void)
 {
-	const char *mib = getenv("KMHO_TEST_MIB");
+	return (from_env("KMHO_TEST_MIB", 64) << 20) / kt_page;
+}
 
-	return (mib ? strtoul(mib, NULL, 0) : 64) << 20 >> 12;
+static unsigned long chain_kexecs(void)
+{
+	return from_env("KMHO_TEST_KEXECS", 0);
+}
+
+/* Of which there are more than kexecs */
+static unsigned long untaken_pages(void)
+{
+	return chain_pages() / 4 + chain_kexecs();
 }
 
 /* Hands the memory over, until the kexec */
@@ -42,11 +61,31 @@ static void chain_before(void)
 	unsigned long nr = chain_pages(), base = kt_addr(0), other = kt_addr(1);
 	struct chain *chain = kt_ptr(base);
 
-	kt_give(UNTAKEN, other, nr / 4, SEED(0));
+	kt_give(UNTAKEN, other, untaken_pages(), SEED(0));
 	kt_map(base, nr);
 	kt_fill(base, 1, nr - 1, SEED(0));
 	chain->pages = nr;
 	chain_stay(chain);
+}
+
+/* By how much one kernel's free memory differs from another's by itself */
+static long slack_kib(void)
+{
+	return kt_slack_kib() ? 4096 : 1024;
+}
+
+/* Takes the next page of what nobody takes, and all that is left after the last kexec */
+static void take_untaken(struct chain *chain, const struct kmho_record_info *info)
+{
+	unsigned long other = kt_addr(1), at = chain->cycle, left = untaken_pages() - at;
+	bool last = chain->cycle + 1 == chain_kexecs();
+	unsigned long nr = last ? left : 1;
+
+	must(at < untaken_pages());
+	must(info->bytes == left * kt_page && info->present == left * kt_page);
+	must(!kt_takeover(UNTAKEN, other + at * kt_page, nr));
+	must(kt_same(other, at, nr, SEED(0)));
+	must(kt_exists(UNTAKEN) == !last);
 }
 
 static void chain_each(void)
@@ -54,11 +93,11 @@ static void chain_each(void)
 	unsigned long base = kt_addr(0), nr = chain_pages(), half = nr / 2;
 	struct kmho_record_info taken, untaken;
 	struct chain *chain = kt_ptr(base);
+	__u64 metadata;
 	long free_kib;
 
 	must(!kt_info(TAKEN, &taken));
 	must(!kt_info(UNTAKEN, &untaken));
-	must(untaken.present == nr / 4 * kt_page);
 	must(!kt_takeover(TAKEN, base, nr));
 	must(chain->pages == nr);
 	must(kt_same(base, 1, half - 1, SEED(0)));
@@ -66,18 +105,24 @@ static void chain_each(void)
 	must(kt_same(base, half + 1, nr - half - 1, SEED(0)));
 
 	free_kib = kt_free_kib();
+	metadata = taken.metadata + untaken.metadata;
+	take_untaken(chain, &untaken);
 	chain->cycle++;
 	printf("# kexec %llu: %ld KiB free, %llu bytes of metadata\n",
-	       (unsigned long long)chain->cycle, free_kib,
-	       (unsigned long long)(taken.metadata + untaken.metadata));
+	       (unsigned long long)chain->cycle, free_kib, (unsigned long long)metadata);
 	/* the kernel of the first cycle is another than all that follow */
 	if (chain->cycle == 2) {
-		chain->free_kib = free_kib;
-		chain->metadata = taken.metadata + untaken.metadata;
+		chain->first_free_kib = free_kib;
+		chain->first_metadata = metadata;
 	} else if (chain->cycle > 2) {
-		must(free_kib > chain->free_kib - SLACK_KIB);
-		must(taken.metadata + untaken.metadata <= 2 * chain->metadata);
+		must(free_kib > chain->free_kib - slack_kib());
+		/* nor does little by little become much */
+		must(free_kib > chain->first_free_kib - 2 * slack_kib());
+		must(metadata <= 2 * chain->first_metadata);
+		must(metadata <= chain->metadata + kt_page);
 	}
+	chain->free_kib = free_kib;
+	chain->metadata = metadata;
 	chain_stay(chain);
 }
 
