@@ -6,6 +6,18 @@
  */
 #include "kmho_test.h"
 
+#ifndef PR_SET_VMA
+#define PR_SET_VMA		0x53564d41
+#define PR_SET_VMA_ANON_NAME	0
+#endif
+#ifndef __NR_mseal
+#define __NR_mseal		462
+#endif
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK		18
+#define MADV_KEEPONFORK		19
+#endif
+
 /* Each case has its place; its record's key is that of the place */
 enum {
 	WHOLE,
@@ -40,6 +52,9 @@ enum {
 	THP_ROW,
 	MTHP_SHARED,
 	MTHP_SHARED_CHILD,
+	ADVICE_LIVE,
+	ADVICE_ENDED,
+	ADVICE_FROZEN,
 	TO = 64,	/* where things are moved to */
 	KEYS = 1000,	/* keys of the case with many */
 };
@@ -681,6 +696,237 @@ static void protections_after(void)
 	must(kt_same(base, 0, 40, SEED(PROTECTIONS) + 99));
 }
 
+/* ---- advice ---- */
+
+#define ADVICE_NR	16	/* pages of each range; as many are free between two */
+
+/* What is said of a range before the handover and after it, and what becomes of that */
+static const struct advice {
+	int before;
+	int after;
+	int map_flags;
+	const char *flags;	/* those of VmFlags in smaps that we know */
+	const char *had;	/* before the kexec, where they are others */
+} advice[] = {
+	{ .flags = "ac" },
+	{ .before = MADV_DONTDUMP, .flags = "ac dd" },
+	{ .before = MADV_DONTFORK, .flags = "dc ac" },
+	{ .before = MADV_WIPEONFORK, .flags = "ac wf" },
+	{ .before = MADV_HUGEPAGE, .flags = "ac hg" },
+	{ .before = MADV_NOHUGEPAGE, .flags = "ac nh" },
+	{ .map_flags = MAP_NORESERVE, .flags = "nr" },
+	{ .after = MADV_DONTDUMP, .flags = "ac dd" },
+	{ .after = MADV_WIPEONFORK, .flags = "ac wf" },
+	{ .before = MADV_DONTFORK, .after = MADV_DOFORK, .flags = "ac" },
+	{ .before = MADV_DONTDUMP, .after = MADV_DODUMP, .flags = "ac" },
+	/* these do not survive */
+	{ .before = MADV_RANDOM, .flags = "ac", .had = "rr ac" },
+	{ .before = MADV_SEQUENTIAL, .flags = "ac", .had = "sr ac" },
+	{ .before = MADV_MERGEABLE, .flags = "ac", .had = "ac mg" },
+	{ .after = MADV_MERGEABLE, .flags = "ac", .had = "ac mg" },
+	{ .map_flags = MAP_GROWSDOWN, .flags = "ac", .had = "gd ac" },
+	{ .map_flags = MAP_LOCKED, .flags = "ac", .had = "lo ac" },
+};
+
+/* The range behind these is sealed and has a name, which does not survive either */
+#define SEALED	ARRAY_SIZE(advice)
+
+static unsigned long advised(unsigned long place, unsigned int i)
+{
+	return kt_addr(place) + i * 2 * ADVICE_NR * kt_page;
+}
+
+/* Not every kernel has huge pages, or merges */
+static bool can_advise(unsigned int i)
+{
+	int what = advice[i].before ?: advice[i].after;
+
+	if (what == MADV_HUGEPAGE || what == MADV_NOHUGEPAGE)
+		return kt_pmd_size();
+	return what != MADV_MERGEABLE || !access("/sys/kernel/mm/ksm/run", F_OK);
+}
+
+static void advise(unsigned long place, unsigned int i, int what)
+{
+	if (what && can_advise(i))
+		must(!madvise(kt_ptr(advised(place, i)), ADVICE_NR * kt_page, what));
+}
+
+/* Reads the mapping at @addr from smaps: its first line, and the flags that we know */
+static void read_flags(unsigned long addr, char *head, char *flags)
+{
+	static const char known[] = "dc dd wf hg nh nr ac lo mg rr sr sl gd um";
+	FILE *smaps = fopen("/proc/self/smaps", "r");
+	unsigned long start, end;
+	char line[512], *word;
+	bool inside = false;
+
+	must(smaps);
+	*flags = 0;
+	while (fgets(line, sizeof(line), smaps)) {
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2 && strchr(line, '-') < line + 20) {
+			inside = start <= addr && addr < end;
+			if (inside)
+				memcpy(head, line, sizeof(line));
+		} else if (inside && !strncmp(line, "VmFlags:", 8)) {
+			for (word = strtok(line + 8, "\n "); word; word = strtok(NULL, "\n ")) {
+				if (strstr(known, word))
+					sprintf(flags + strlen(flags), *flags ? " %s" : "%s", word);
+			}
+		}
+	}
+	fclose(smaps);
+}
+
+/* What has these flags in whichever order */
+static bool same_flags(const char *flags, const char *want)
+{
+	char word[3];
+
+	if (strlen(flags) != strlen(want))
+		return false;
+	for (; *want; want += 2 + (want[2] == ' ')) {
+		snprintf(word, sizeof(word), "%s", want);
+		if (!strstr(flags, word))
+			return false;
+	}
+	return true;
+}
+
+static void must_be_advised(unsigned long place, unsigned int i, const char *want)
+{
+	char head[512], flags[128];
+
+	if (i < SEALED && !can_advise(i))
+		return;
+	read_flags(advised(place, i), head, flags);
+	if (!same_flags(flags, want) || strstr(head, "[anon:"))
+		printf("# range %u has \"%s\", not \"%s\": %s", i, flags, want, head);
+	must(same_flags(flags, want) && !strstr(head, "[anon:"));
+}
+
+static void map_advised(unsigned long place, unsigned int i, int flags)
+{
+	unsigned long base = advised(place, i);
+
+	must(mmap(kt_ptr(base), ADVICE_NR * kt_page, PROT_READ | PROT_WRITE,
+		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | flags, -1, 0) ==
+	     kt_ptr(base));
+	kt_fill(base, 0, ADVICE_NR, SEED(place) + i);
+}
+
+static void advice_give(unsigned long place)
+{
+	struct kmho_range_handover r[ARRAY_SIZE(advice) + 1];
+	struct kmho_op_handover op = { kt_key(place), ARRAY_SIZE(r), r };
+	unsigned long sealed = advised(place, SEALED);
+	char head[512], flags[128];
+	unsigned int i;
+	bool named;
+
+	for (i = 0; i < ARRAY_SIZE(r); i++) {
+		map_advised(place, i, i < SEALED ? advice[i].map_flags : 0);
+		if (i < SEALED)
+			advise(place, i, advice[i].before);
+		r[i].base = advised(place, i);
+		r[i].length = ADVICE_NR * kt_page;
+	}
+	named = !prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, sealed, ADVICE_NR * kt_page, "kmho");
+	must(named || errno == EINVAL);
+	must(!syscall(__NR_mseal, sealed, ADVICE_NR * kt_page, 0));
+	read_flags(sealed, head, flags);
+	must(same_flags(flags, "ac sl") && !strstr(head, "[anon:kmho]") == !named);
+
+	must(!kmho(KMHO_HANDOVER, &op));
+	for (i = 0; i < SEALED; i++) {
+		advise(place, i, advice[i].after);
+		must_be_advised(place, i, advice[i].had ?: advice[i].flags);
+	}
+}
+
+static void advice_take(unsigned long place)
+{
+	struct kmho_range_takeover r[ARRAY_SIZE(advice) + 1];
+	struct kmho_op_takeover op = { kt_key(place), ARRAY_SIZE(r), r };
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(r); i++)
+		r[i] = (struct kmho_range_takeover){ advised(place, i), { ADVICE_NR * kt_page },
+						     advised(place, i) };
+	must(!kmho(KMHO_TAKEOVER, &op));
+	for (i = 0; i < ARRAY_SIZE(r); i++)
+		must(kt_same(advised(place, i), 0, ADVICE_NR, SEED(place) + i));
+	must_be_advised(place, SEALED, "ac");
+	kt_unmap(advised(place, SEALED), ADVICE_NR);
+}
+
+/* Each range has the flags of the table, and a child sees it accordingly */
+static void advice_follow(unsigned long place)
+{
+	unsigned int i;
+	pid_t pid;
+
+	advice_take(place);
+	for (i = 0; i < SEALED; i++)
+		must_be_advised(place, i, advice[i].flags);
+	pid = kt_fork();
+	if (!pid) {
+		for (i = 0; i < SEALED; i++) {
+			if (strstr(advice[i].flags, "dc"))
+				must(kt_unmapped(advised(place, i), ADVICE_NR));
+			else if (strstr(advice[i].flags, "wf"))
+				must(kt_zero(advised(place, i), 0, ADVICE_NR));
+			else
+				must(kt_same(advised(place, i), 0, ADVICE_NR, SEED(place) + i));
+		}
+		_exit(0);
+	}
+	must(kt_wait(pid) == 0);
+	for (i = 0; i < SEALED; i++)
+		must(kt_same(advised(place, i), 0, ADVICE_NR, SEED(place) + i));
+}
+
+static void advice_live_before(void)
+{
+	advice_give(ADVICE_LIVE);
+	kt_stay();
+}
+
+static void advice_live_after(void)
+{
+	advice_follow(ADVICE_LIVE);
+}
+
+static void advice_ended_before(void)
+{
+	advice_give(ADVICE_ENDED);
+}
+
+static void advice_ended_after(void)
+{
+	advice_follow(ADVICE_ENDED);
+}
+
+/* What is said of the memory afterwards is no longer said of the record */
+static void advice_frozen_before(void)
+{
+	unsigned int i;
+
+	advice_give(ADVICE_FROZEN);
+	must(!kt_freeze(kt_key(ADVICE_FROZEN)));
+	for (i = 0; i < SEALED; i++) {
+		advise(ADVICE_FROZEN, i, MADV_DODUMP);
+		advise(ADVICE_FROZEN, i, MADV_DONTFORK);
+		advise(ADVICE_FROZEN, i, MADV_KEEPONFORK);
+	}
+	kt_stay();
+}
+
+static void advice_frozen_after(void)
+{
+	advice_follow(ADVICE_FROZEN);
+}
+
 /* ---- where to ---- */
 
 static void chosen_before(void)
@@ -1011,6 +1257,9 @@ static const struct kt_case cases[] = {
 	CASE("100 keys", keys),
 	CASE("one key of three users", users),
 	CASE("protections within one range", protections),
+	CASE("advice survives as it is at the kexec", advice_live),
+	CASE("advice survives as it was when the process ended", advice_ended),
+	CASE("advice survives as it was at FREEZE", advice_frozen),
 	CASE("remap_addr 0: the kernel chooses", chosen),
 	CASE("into a mapping of the caller", into),
 	CASE("into several mappings of the caller", into_pieces),
