@@ -7,10 +7,20 @@
 #include "kmho_test.h"
 
 #include <linux/memfd.h>
+#include <linux/userfaultfd.h>
 #include <sys/auxv.h>
+#include <sys/ioctl.h>
 
 #ifndef MFD_HUGETLB
 #define MFD_HUGETLB	4U
+#endif
+
+#ifndef MAP_DROPPABLE
+#define MAP_DROPPABLE	0x08
+#endif
+#ifndef PR_SET_MDWE
+#define PR_SET_MDWE		65
+#define PR_MDWE_REFUSE_EXEC_GAIN	1
 #endif
 
 #define SEED	0xe44ULL
@@ -452,6 +462,52 @@ static void refuses_shared_hugetlb(void)
 	kt_write_file("/proc/sys/vm/nr_hugepages", "0");
 }
 
+static void refuses_droppable(void)
+{
+	char *p = mmap(NULL, 2 * kt_page, PROT_READ | PROT_WRITE, MAP_DROPPABLE | MAP_ANONYMOUS,
+		       -1, 0);
+
+	must(p != MAP_FAILED);
+	*p = 1;
+	refuses_kind((unsigned long)p, 2);
+}
+
+/* In each of its ways; and no longer when nobody watches */
+static void refuses_userfaultfd(void)
+{
+	static const __u64 modes[] = {
+		UFFDIO_REGISTER_MODE_MISSING, UFFDIO_REGISTER_MODE_WP,
+		UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP,
+	};
+	struct uffdio_api api = { .api = UFFD_API };
+	int fd = syscall(__NR_userfaultfd, O_CLOEXEC);
+	unsigned long base = kt_addr(0);
+	unsigned int i, nr = 0;
+
+	if (fd < 0)
+		kt_skip("no userfaultfd: %s", strerror(errno));
+	must(!ioctl(fd, UFFDIO_API, &api));
+	kt_map(base, 4);
+	kt_fill(base, 0, 4, SEED);
+	for (i = 0; i < ARRAY_SIZE(modes); i++) {
+		struct uffdio_register reg = { { base + kt_page, 2 * kt_page }, modes[i] };
+
+		/* not every architecture protects from writing */
+		if (ioctl(fd, UFFDIO_REGISTER, &reg)) {
+			must(errno == EINVAL && modes[i] & UFFDIO_REGISTER_MODE_WP);
+			continue;
+		}
+		nr++;
+		must_refuse(EOPNOTSUPP, kt_handover(kt_key(0), base, 4));
+		must_refuse(EOPNOTSUPP, kt_handover(kt_key(0), base + 2 * kt_page, 1));
+		right_handover(kt_key(0), base, 1);
+		must(!ioctl(fd, UFFDIO_UNREGISTER, &reg.range));
+		right_handover(kt_key(0), base, 4);
+	}
+	must(nr);
+	must(kt_same(base, 0, 4, SEED));
+}
+
 static void kinds_in_one_range(void)
 {
 	unsigned long base = kt_addr(0);
@@ -835,6 +891,85 @@ static void query_errors(void)
 	must(range.prot == (PROT_READ | PROT_WRITE) && range.kind == KMHO_KIND_ANON);
 }
 
+/* ---- places and protections that a process may not have ---- */
+
+static void do_give_executable(void *arg)
+{
+	unsigned long base = kt_addr(0);
+
+	must(!arg);
+	kt_map(base, 3);
+	kt_fill(base, 0, 3, SEED);
+	must(!mprotect(kt_ptr(base + kt_page), kt_page, PROT_READ | PROT_WRITE | PROT_EXEC));
+	must(!mprotect(kt_ptr(base + 2 * kt_page), kt_page, PROT_READ | PROT_EXEC));
+	must(!kt_handover(kt_key(0), base, 3));
+}
+
+static void do_refuse_mdwe(void *arg)
+{
+	unsigned long base = kt_addr(0), anywhere = 0, into = kt_addr(1);
+
+	must(!arg);
+	must(!prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0));
+	must_refuse(EACCES, kt_takeover(kt_key(0), base, 3));
+	must(kt_unmapped(base, 3));
+	must_refuse(EACCES, kt_takeover_to(kt_key(0), base + kt_page, 1, &anywhere));
+	/* what is only one of the two is allowed, and so is a mapping that the caller has */
+	must(!kt_takeover(kt_key(0), base, 1));
+	must(!kt_takeover(kt_key(0), base + 2 * kt_page, 1));
+	must(kt_perms(base, "rw-p") && kt_perms(base + 2 * kt_page, "r-xp"));
+	must(kt_same(base, 0, 1, SEED) && kt_same(base, 2, 1, SEED));
+	kt_map(into, 1);
+	must(!kt_takeover_to(kt_key(0), base + kt_page, 1, &into));
+	must(kt_perms(into, "rw-p"));
+	must(kt_same_from(into, 0, 1, SEED, 1));
+}
+
+static void takeover_mdwe(void)
+{
+	kt_run(do_give_executable, NULL);
+	kt_run(do_refuse_mdwe, NULL);
+	must(!kt_exists(kt_key(0)));
+	/* who has given nothing up gets what there was */
+	kt_run(do_give_executable, NULL);
+	must(!kt_takeover(kt_key(0), kt_addr(0), 3));
+	must(kt_perms(kt_addr(0) + kt_page, "rwxp"));
+	must(kt_same(kt_addr(0), 0, 3, SEED));
+}
+
+#define MIN_ADDR	"/proc/sys/vm/mmap_min_addr"
+
+static void do_refuse_low(void *arg)
+{
+	unsigned long low = kt_page, edge = (unsigned long)arg - kt_page;
+
+	must_refuse(EPERM, kt_takeover_to(kt_key(0), kt_addr(0), 4, &low));
+	/* one page of it is enough */
+	must_refuse(EPERM, kt_takeover_to(kt_key(0), kt_addr(0), 4, &edge));
+	must(kt_unmapped(kt_page, 1) && kt_unmapped(edge, 4));
+	edge += kt_page;
+	must(!kt_takeover_to(kt_key(0), kt_addr(0), 4, &edge));
+	must(kt_same(edge, 0, 4, SEED));
+}
+
+static void takeover_low(void)
+{
+	unsigned long low = kt_page, min = 16 * kt_page;
+	char old[32], new[32];
+
+	kt_need_root();
+	must(kt_read_file(MIN_ADDR, old, sizeof(old)));
+	snprintf(new, sizeof(new), "%lu", min);
+	must(kt_write_file(MIN_ADDR, new));
+	kt_give_as(KT_USER, kt_key(0), kt_addr(0), 4, SEED);
+	kt_run_as(KT_USER, do_refuse_low, (void *)min);
+	/* root has CAP_SYS_RAWIO */
+	kt_give(kt_key(0), kt_addr(0), 4, SEED);
+	must(!kt_takeover_to(kt_key(0), kt_addr(0), 4, &low));
+	must(kt_same(low, 0, 4, SEED));
+	must(kt_write_file(MIN_ADDR, old));
+}
+
 static void do_other_uid(void *arg)
 {
 	struct kmho_op_query all = { .size = sizeof(all), .flags = KMHO_QUERY_ALL };
@@ -907,6 +1042,8 @@ static const struct kt_case cases[] = {
 	{ "handover: device memory is EOPNOTSUPP", .now = refuses_device },
 	{ "handover: a shared mapping of a file is EOPNOTSUPP", .now = refuses_file },
 	{ "handover: shared hugetlb is EOPNOTSUPP", .now = refuses_shared_hugetlb },
+	{ "handover: MAP_DROPPABLE is EOPNOTSUPP", .now = refuses_droppable },
+	{ "handover: what userfaultfd watches is EOPNOTSUPP", .now = refuses_userfaultfd },
 	{ "handover: two kinds of memory are all or nothing", .now = kinds_in_one_range },
 	{ "takeover: what cannot be read or written is EFAULT", .now = takeover_unreadable },
 	{ "takeover: bad ranges are EINVAL, too many E2BIG", .now = takeover_bad_ranges },
@@ -918,6 +1055,8 @@ static const struct kt_case cases[] = {
 	{ "takeover: while the owner lives is EBUSY", .now = takeover_owner_lives },
 	{ "takeover: no room in the address space is ENOMEM", .now = takeover_no_room },
 	{ "takeover: too many mappings are ENOMEM", .now = takeover_too_many_mappings },
+	{ "takeover: writable and executable, with PR_SET_MDWE, is EACCES", .now = takeover_mdwe },
+	{ "takeover: below mmap_min_addr is EPERM", .now = takeover_low },
 	{ "drop: its errors", .now = drop_errors },
 	{ "drop, query: a larger structure, if the rest is zero", .now = sizes },
 	{ "query: its errors and its answers", .now = query_errors },
