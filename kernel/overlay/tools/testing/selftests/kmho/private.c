@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Private mappings of files: the pages that the process has written are its own
- * and are handed over; the others are the file's and are holes. What is taken
- * over is private anonymous memory, for the next kernel knows of no file.
+ * Private memory whose pages may be somebody else's. Of a mapping of a file the
+ * pages that the process has written are its own and are handed over; the others
+ * are the file's and are holes. What is taken over is private anonymous memory, for
+ * the next kernel knows of no file. Of pages that KSM has merged each record has one.
  *
  * Of NR pages every third is written before the handover, every third
  * afterwards, and every third never.
@@ -16,7 +17,7 @@
 
 enum { MINE_BEFORE, MINE_AFTER, THE_FILES };
 
-enum { TMP, MEMFD, ZERO, MIXED, FROZEN };
+enum { TMP, MEMFD, ZERO, MIXED, FROZEN, MERGED, MERGED_TOO };
 
 /* A file of NR pages of a pattern of its own */
 static int make_file(bool memfd)
@@ -272,6 +273,119 @@ static void file_is_untouched(void)
 	must(kt_same(kt_addr(0), 0, NR, FILE_SEED));
 }
 
+/* ---- pages that KSM has made one of two processes' ---- */
+
+#define KSM	"/sys/kernel/mm/ksm/"
+
+/* Pages of the same contents, until all of them are merged with the other process's */
+static void merge_pages(unsigned long base)
+{
+	char merged[32];
+	int tries;
+
+	kt_map(base, NR);
+	kt_fill(base, 0, NR, SEED);
+	must(!madvise(kt_ptr(base), NR * kt_page, MADV_MERGEABLE));
+	for (tries = 0; tries < 6000; tries++) {
+		must(kt_read_file("/proc/self/ksm_merging_pages", merged, sizeof(merged)));
+		if (atol(merged) == NR)
+			break;
+		usleep(20000);
+	}
+	must(atol(merged) == NR);
+}
+
+static void read_pfns(unsigned long base, __u64 *pfns)
+{
+	unsigned long i;
+
+	for (i = 0; i < NR; i++) {
+		must(kt_same(base, i, 1, SEED));
+		pfns[i] = kt_pagemap(base + i * kt_page) & KT_PM_PFN;
+		must(pfns[i]);
+	}
+}
+
+/* What one of two processes does, in step with the other */
+static void hand_merged_over(unsigned long i, __u64 *pfns, int from, int to)
+{
+	unsigned long base = kt_addr(MERGED + i);
+
+	merge_pages(base);
+	read_pfns(base, pfns);
+	kt_tell(from);
+	kt_hear(to);
+	must(!kt_handover(kt_key(MERGED + i), base, NR));
+	kt_tell(from);
+	kt_hear(to);
+	/* it is this process's own page by now */
+	kt_fill(base, i, 1, SEED + 1);
+}
+
+static void give_merged(void)
+{
+	__u64 (*pfns)[NR] = mmap(NULL, 2 * NR * sizeof(__u64), PROT_READ | PROT_WRITE,
+				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int to[2], from[2], step;
+	pid_t pids[2];
+	unsigned long i;
+
+	kt_need_root();
+	must(pfns != MAP_FAILED);
+	if (!kt_write_file(KSM "run", "1"))
+		kt_skip("this kernel does not merge pages: %s", strerror(errno));
+	kt_write_file(KSM "pages_to_scan", "1000");
+	must(!pipe(to) && !pipe(from));
+	for (i = 0; i < 2; i++) {
+		pids[i] = kt_fork();
+		if (!pids[i]) {
+			hand_merged_over(i, pfns[i], from[1], to[0]);
+			_exit(0);
+		}
+	}
+	for (step = 0; step < 2; step++) {
+		kt_hear(from[0]);
+		kt_hear(from[0]);
+		/* one page of both, before either hands it over */
+		must(!memcmp(pfns[0], pfns[1], sizeof(pfns[0])));
+		kt_tell(to[1]);
+		kt_tell(to[1]);
+	}
+	must(kt_wait(pids[0]) == 0 && kt_wait(pids[1]) == 0);
+	must(kt_write_file(KSM "run", "0"));
+}
+
+static void take_merged(void)
+{
+	unsigned long base = kt_addr(MERGED), too = kt_addr(MERGED_TOO), i, k;
+	__u64 pfns[2][NR];
+
+	must_have(kt_key(MERGED), NR);
+	must_have(kt_key(MERGED_TOO), NR);
+	must(!kt_takeover(kt_key(MERGED), base, NR));
+	must(!kt_takeover(kt_key(MERGED_TOO), too, NR));
+	must(kt_same(base, 0, 1, SEED + 1) && kt_same(too, 1, 1, SEED + 1));
+	must(kt_same(base, 1, NR - 1, SEED));
+	must(kt_same(too, 0, 1, SEED) && kt_same(too, 2, NR - 2, SEED));
+	kt_fill(base, 0, 1, SEED);
+	kt_fill(too, 1, 1, SEED);
+	read_pfns(base, pfns[0]);
+	read_pfns(too, pfns[1]);
+	for (i = 0; i < NR; i++) {
+		for (k = 0; k < NR; k++)
+			must(pfns[0][i] != pfns[1][k]);
+	}
+	/* and so nobody sees what the other writes */
+	kt_fill(base, 0, NR, SEED + 2);
+	must(kt_same(too, 0, NR, SEED));
+}
+
+static void merged(void)
+{
+	give_merged();
+	take_merged();
+}
+
 /* ---- over a kexec ---- */
 
 static void tmp_before(void)
@@ -366,6 +480,8 @@ static const struct kt_case cases[] = {
 	{ "fork: the parent's view counts", .now = forked },
 	{ "swapped out pages come back", .now = swapped },
 	{ "the file has what it had", .now = file_is_untouched },
+	{ "pages that KSM has merged are each process's own", .now = merged,
+	  .before = give_merged, .after = take_merged },
 	{ "a file in a file system", .before = tmp_before, .after = tmp_after },
 	{ "a memfd, its process gone", .before = memfd_before, .after = memfd_after },
 	{ "/dev/zero", .before = zero_before, .after = zero_after },
