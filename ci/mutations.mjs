@@ -15,7 +15,7 @@ import { bootstrap, INTERRUPTED, root, run } from './bootstrap.mjs'
  */
 const MUTATIONS = [
   { name: 'a write to a hole is not noted', file: 'record.c', find: 'set_bit(nr, range->dirty);', put: '(void)nr;', scenario: 'live_kexec', fails: /a hole written after the handover/ },
-  { name: 'an end stays within the limit of its memory cgroup', file: 'collect.c', find: 'if (must && err == -ENOMEM) {', put: 'if (0) {', scenario: 'pressure', fails: /no room for/ },
+  { name: 'an end stays within the limit of its memory cgroup', file: 'collect.c', find: 'err = must ? kmho_sync_last(c, start, end) :', put: 'err =', scenario: 'pressure', fails: /no room for/ },
   { name: 'FREEZE parts a process from its device', file: 'freeze.c', find: 'else if (PageAnonExclusive(page))', put: 'if (PageAnonExclusive(page))', scenario: 'freeze', fails: /a device writes/ },
   { name: 'a fault that is under way is not waited for', file: 'syscall.c', find: 'kmho_lock_vmas(mm, ranges[i].base, end);', put: '(void)end;', scenario: 'exit', fails: /under way/ },
   { name: 'whose a page was is not forgotten', file: 'install.c', find: 'if (PageAnonExclusive(folio_page(folio, i)))', put: 'if (0)', scenario: 'exit', fails: /mapped by the page/ },

@@ -1253,22 +1253,23 @@ err_unpin:
 }
 
 /*
- * Is it a memory cgroup that has no room? What its processes leave behind must
- * not be lost, so it goes over its limit, where the machine itself has memory.
+ * What a process leaves behind must not be lost, nor has its memory cgroup
+ * anything to give back for it: each page that is pinned stays. So it goes over
+ * its limit, as far as the machine itself has memory.
  */
-static int kmho_sync_over_limit(struct kmho_collector *c, unsigned long start,
-				unsigned long end)
+static int kmho_sync_last(struct kmho_collector *c, unsigned long start,
+			  unsigned long end)
 {
-	unsigned int flags;
-	int err;
+	int err = -ENOMEM;
 
-	if (global_zone_page_state(NR_FREE_PAGES) < 2 * totalreserve_pages)
-		return -ENOMEM;
+	if (global_zone_page_state(NR_FREE_PAGES) > 2 * totalreserve_pages) {
+		unsigned int flags = memalloc_noreclaim_save();
 
-	flags = memalloc_noreclaim_save();
-	err = kmho_sync_block(c, start, end);
-	memalloc_noreclaim_restore(flags);
-	return err;
+		err = kmho_sync_block(c, start, end);
+		memalloc_noreclaim_restore(flags);
+	}
+
+	return err == -ENOMEM ? kmho_sync_block(c, start, end) : err;
 }
 
 /**
@@ -1282,7 +1283,6 @@ int kmho_sync(struct kmho_record *rec, bool must)
 {
 	struct kmho_collector *c = NULL;
 	struct kmho_range *range;
-	bool over = false;
 	int err = 0;
 
 	list_for_each_entry(range, &rec->ranges, node) {
@@ -1307,11 +1307,8 @@ int kmho_sync(struct kmho_record *rec, bool must)
 			start = max(start, range->start);
 			/* What changes from here on, is noted again. */
 			clear_bit(i, range->dirty);
-			err = over ? -ENOMEM : kmho_sync_block(c, start, end);
-			if (must && err == -ENOMEM) {
-				err = kmho_sync_over_limit(c, start, end);
-				over = true;
-			}
+			err = must ? kmho_sync_last(c, start, end) :
+				     kmho_sync_block(c, start, end);
 			if (must && err && err != -ENOMEM) {
 				pr_err("key %#llx: %#lx-%#lx is as it was handed over: %pe\n",
 				       rec->key, start, end, ERR_PTR(err));
