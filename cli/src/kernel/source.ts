@@ -5,7 +5,7 @@
 
 import { createHash } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
-import { copyFile, lstat, mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { copyFile, lstat, mkdir, open, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, join, relative, resolve } from 'node:path'
 import { Readable, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -246,12 +246,17 @@ export async function download(url: string, path: string, expected: string, cont
   })
   const truncated = (): MachineryError => new MachineryError({ expected: `${total ?? 'all'} bytes from ${url}`, found: `the end after ${size}`, mend: 'try again' })
   if (!response.body) throw truncated()
+  // Opened before the first byte is asked for and closed before anything is thrown: a stream that is given up while it
+  // opens its file would make the file when the caller has already removed it.
+  const file = await open(path, 'w')
   try {
-    await pipeline(Readable.fromWeb(response.body as Parameters<typeof Readable.fromWeb>[0]), meter, createWriteStream(path))
+    await pipeline(Readable.fromWeb(response.body as Parameters<typeof Readable.fromWeb>[0]), meter, file.createWriteStream())
   } catch (error) {
     if (context.signal.aborted) throw new InterruptedError()
     if ((error as NodeJS.ErrnoException).code?.startsWith('E')) throw error
     throw truncated()
+  } finally {
+    await file.close()
   }
   if (total !== undefined && size !== total) throw truncated()
   const found = hash.digest('hex')
