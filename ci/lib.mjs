@@ -4,6 +4,7 @@
 
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { stripVTControlCharacters } from 'node:util'
 import { chalk, fs, minimist, os } from 'zx'
 import { INTERRUPTED, root, run } from './bootstrap.mjs'
 
@@ -22,14 +23,26 @@ export function kmho(args, settings) {
   return run(process.execPath, [join(root, 'cli', 'bin', 'kmho.js'), ...args], settings)
 }
 
-/** Counts of a step. A step whose code is not 0 although nothing failed has failed itself. */
+/**
+ * Counts of a step, and the lines that say which tests failed. A step whose code is not 0 although nothing failed has
+ * failed itself.
+ */
 export function tally(code, counts = {}) {
-  const { passed = 0, failed = 0, skipped = 0 } = counts
-  return { code, passed, failed: failed + (code !== 0 && failed === 0 ? 1 : 0), skipped }
+  const { passed = 0, failed = 0, skipped = 0, failures = [] } = counts
+  return { code, passed, failed: failed + (code !== 0 && failed === 0 ? 1 : 0), skipped, failures }
 }
 
 export function add(...tallies) {
-  return tallies.reduce((sum, item) => ({ code: sum.code || item.code, passed: sum.passed + item.passed, failed: sum.failed + item.failed, skipped: sum.skipped + item.skipped }), tally(0))
+  return tallies.reduce(
+    (sum, item) => ({
+      code: sum.code || item.code,
+      passed: sum.passed + item.passed,
+      failed: sum.failed + item.failed,
+      skipped: sum.skipped + item.skipped,
+      failures: [...sum.failures, ...item.failures],
+    }),
+    tally(0),
+  )
 }
 
 /** A step that is one check: it has passed if it exited with 0. */
@@ -37,7 +50,7 @@ export async function check(name, work) {
   heading(name)
   const { code } = await work()
   process.stdout.write(`${code === 0 ? chalk.green('ok    ') : chalk.red('failed')} ${name}\n`)
-  return tally(code, { passed: code === 0 ? 1 : 0 })
+  return tally(code, code === 0 ? { passed: 1 } : { failures: [name] })
 }
 
 /** Compiled tests with Node's own runner; people see them as they run, the counts are read from a file. */
@@ -51,18 +64,19 @@ export async function nodeTests(name, files) {
     const text = await fs.readFile(tap, 'utf8').catch(() => '')
     const count = (field) => Number(new RegExp(`^# ${field} (\\d+)$`, 'm').exec(text)?.[1] ?? 0)
     process.stdout.write('\n')
-    if (code !== 0) process.stdout.write(failures(text))
-    return tally(code, { passed: count('pass'), failed: count('fail') + count('cancelled'), skipped: count('skipped') })
+    const failures = code === 0 ? [] : readFailures(text)
+    for (const lines of failures) process.stdout.write(`${lines.join('\n')}\n\n`)
+    return tally(code, { passed: count('pass'), failed: count('fail') + count('cancelled'), skipped: count('skipped'), failures: failures.map(([first]) => first) })
   } finally {
     await fs.rm(dir, { recursive: true, force: true })
   }
 }
 
-/** What failed, with what the runner says of it. */
-function failures(tap) {
+/** What failed, with what the runner says of it: the lines of each. */
+function readFailures(tap) {
   const lines = tap.split('\n')
   const starts = lines.flatMap((line, i) => (/^\s*not ok /.test(line) ? [i] : []))
-  return starts.map((at) => `${lines.slice(at, at + 40).join('\n').split(/\n\s*\.\.\.\n/)[0]}\n`).join('\n')
+  return starts.map((at) => lines.slice(at, at + 40).join('\n').split(/\n\s*\.\.\.\n/)[0].split('\n'))
 }
 
 /** Every compiled test file below a folder of dist/; those for guests are left out. */
@@ -71,18 +85,23 @@ export async function testFiles(folder) {
   return names.filter((name) => name.endsWith('.test.js') && !name.endsWith('.guest.test.js')).sort().map((name) => join(root, folder, name))
 }
 
-/** The counts that `kmho test` ends with. */
+/** The counts that `kmho test` ends with, and what it says of each test that failed. */
 export function readCounts(stdout) {
   const match = /^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/m.exec(stdout)
-  return match ? { passed: Number(match[1]), failed: Number(match[2]), skipped: Number(match[3] ?? 0) } : {}
+  const failures = stripVTControlCharacters(stdout).match(/^failed .*(?:\n {9}.*)*/gm) ?? []
+  return match ? { passed: Number(match[1]), failed: Number(match[2]), skipped: Number(match[3] ?? 0), failures } : { failures }
 }
 
-/** Ends a script that is run by hand: the line of counts, and the exit code. */
-export function finish({ code, passed, failed, skipped }) {
+/**
+ * Ends a script that is run by hand: what failed, once more, as it is long gone from the screen, the line of counts, and
+ * the exit code.
+ */
+export function finish({ code, passed, failed, skipped, failures }) {
   if (code === INTERRUPTED) {
     process.exitCode = INTERRUPTED
     return
   }
+  if (failures.length > 0) process.stdout.write(`\n${failures.join('\n')}\n`)
   process.stdout.write(`${passed} passed, ${failed} failed${skipped ? `, ${skipped} skipped` : ''}\n`)
   process.exitCode = failed > 0 ? code || 1 : 0
 }
