@@ -326,7 +326,7 @@ static void give_merged(void)
 {
 	__u64 (*pfns)[NR] = mmap(NULL, 2 * NR * sizeof(__u64), PROT_READ | PROT_WRITE,
 				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	int to[2], from[2], step;
+	int to[2][2], from[2], step;
 	pid_t pids[2];
 	unsigned long i;
 
@@ -335,11 +335,12 @@ static void give_merged(void)
 	if (!kt_write_file(KSM "run", "1"))
 		kt_skip("this kernel does not merge pages: %s", strerror(errno));
 	kt_write_file(KSM "pages_to_scan", "1000");
-	must(!pipe(to) && !pipe(from));
+	/* each is spoken to by itself: the one that is quicker would hear what the other is told */
+	must(!pipe(to[0]) && !pipe(to[1]) && !pipe(from));
 	for (i = 0; i < 2; i++) {
 		pids[i] = kt_fork();
 		if (!pids[i]) {
-			hand_merged_over(i, pfns[i], from[1], to[0]);
+			hand_merged_over(i, pfns[i], from[1], to[i][0]);
 			_exit(0);
 		}
 	}
@@ -348,8 +349,8 @@ static void give_merged(void)
 		kt_hear(from[0]);
 		/* one page of both, before either hands it over */
 		must(!memcmp(pfns[0], pfns[1], sizeof(pfns[0])));
-		kt_tell(to[1]);
-		kt_tell(to[1]);
+		for (i = 0; i < 2; i++)
+			kt_tell(to[i][1]);
 	}
 	must(kt_wait(pids[0]) == 0 && kt_wait(pids[1]) == 0);
 	must(kt_write_file(KSM "run", "0"));
