@@ -33,20 +33,27 @@ static void give_small(void *arg)
 }
 
 /*
- * Compaction moves what lies low in a zone to what is free above it. From whichever end
- * memory is given out: with a third of it in use there is as much that is free above.
+ * Compaction moves what lies low in a zone to what is free above it, but for whole blocks
+ * that are free. So each page has others behind it, a third of all memory, which is free
+ * again when this process has ended: wherever that third is, the pages lie all over it,
+ * and the lower ones have room among the upper ones.
  */
-static void give_midway(void *arg)
+static void give_spread(void *arg)
 {
-	unsigned long nr = kt_meminfo("MemFree") * 1024 / kt_page / 3, i;
+	unsigned long each = kt_meminfo("MemFree") * 1024 / kt_page / 3 / (NR - 24), i, k;
+	unsigned int n = (unsigned long)arg;
 
 	kt_need_root();
 	if (access("/proc/sys/vm/compact_memory", W_OK))
 		kt_skip("this kernel has no compaction");
-	kt_map(kt_addr(9), nr);
-	for (i = 0; i < nr; i++)
-		*(char *)kt_ptr(kt_addr(9) + i * kt_page) = 1;
-	give_small(arg);
+	kt_map(kt_addr(SMALL), NR);
+	kt_map(kt_addr(9), each * (NR - 24));
+	for (i = 0; i < NR - 24; i++) {
+		kt_fill(kt_addr(SMALL), i, 1, SEED(SMALL));
+		for (k = 0; k < each; k++)
+			*(char *)kt_ptr(kt_addr(9) + (i * each + k) * kt_page) = 1;
+	}
+	must(!kt_handover(case_key(n, SMALL), kt_addr(SMALL), NR));
 }
 
 static void give_huge(void *arg)
@@ -414,7 +421,7 @@ static const struct use uses[] = {
 	{ forks, give_small },
 	{ forks_huge, give_huge },
 	{ moves, give_small },
-	{ compacts, give_midway },
+	{ compacts, give_spread },
 	{ frees, give_small },
 	{ handed_again, give_small },
 	{ merges, give_small },
