@@ -96,9 +96,9 @@ static void ends_written(void)
 
 static void ends_exec(void)
 {
+	struct kmho_record_info info;
 	int fds[2];
 	pid_t pid;
-	char c;
 
 	must(!pipe(fds));
 	pid = kt_fork();
@@ -112,11 +112,8 @@ static void ends_exec(void)
 	}
 	close(fds[0]);
 	/* the child has not exec'ed, or just about to */
-	for (c = 0; c < 100; c++) {
-		struct kmho_record_info info;
-
-		if (!kt_info(kt_key(0), &info) && info.state == KMHO_STATE_HELD)
-			break;
+	while (kt_info(kt_key(0), &info) || info.state != KMHO_STATE_HELD) {
+		must(!waitpid(pid, NULL, WNOHANG));
 		usleep(50000);
 	}
 	must(!kill(pid, 0));
@@ -773,7 +770,7 @@ static void parting_collapse(void)
 	must(!kt_smaps(base, 2 * size, "AnonHugePages"));
 	must_be(kt_key(1), KMHO_STATE_LIVE, getpid(), 0);
 	must(!kt_drop(kt_key(0)) && !kt_drop(kt_key(1)));
-	must(!madvise(kt_ptr(base), 2 * size, MADV_COLLAPSE));
+	must(!kt_collapse(base, 2 * size));
 	must(kt_smaps(base, 2 * size, "AnonHugePages") == (long)(2 * size / 1024));
 	must(kt_same(base, 0, nr + nr / 2, SEED));
 }

@@ -466,6 +466,9 @@ static void orphan_again(void)
 		usleep(10000);
 	kt_run(do_take_four, (void *)MIB2);
 	kt_run(do_take_again, NULL);
+	/* a process keeps nothing any more a moment before its memory is free */
+	while (pool(MIB2, "free_hugepages") != pool(MIB2, "nr_hugepages"))
+		usleep(10000);
 	must_count(MIB2, 9, 9, 0);
 	must(set_pool(MIB2, 0));
 }

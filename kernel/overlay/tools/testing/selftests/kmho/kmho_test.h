@@ -376,6 +376,8 @@ static inline long kt_free_kib(void)
 	long pages = 0;
 	char *at = buf;
 
+	/* nor does a processor tell at once what it has given out; only root can ask for that */
+	kt_write_file("/proc/sys/vm/stat_refresh", "1");
 	must(kt_read_file("/proc/zoneinfo", buf, sizeof(buf)));
 	while ((at = strstr(at, " count:"))) {
 		at += strlen(" count:");
@@ -828,12 +830,17 @@ static inline bool kt_in_scratch(const struct kt_scratch *s, unsigned long addr)
 
 /*
  * Uses memory up, by mappings from @at on, until what is left of it lies in
- * scratch areas; returns where they end
+ * scratch areas; returns where they end. The thread stays on its processor from
+ * then on, as others may still have some that lies elsewhere.
  */
 static inline unsigned long kt_fill_memory(const struct kt_scratch *s, unsigned long at)
 {
 	unsigned long chunk = 4UL << 20;
+	cpu_set_t cpus;
 
+	CPU_ZERO(&cpus);
+	CPU_SET(sched_getcpu(), &cpus);
+	must(!sched_setaffinity(0, sizeof(cpus), &cpus));
 	while (true) {
 		if (kt_meminfo("MemFree") < 24 << 10)
 			kt_skip("no memory in scratch areas to be had");
@@ -864,6 +871,20 @@ static inline unsigned long kt_need_thp(void)
 		kt_skip("this kernel has no transparent huge pages, or /sys is not mounted");
 	kt_write_file("/sys/kernel/mm/transparent_hugepage/enabled", "madvise");
 	return size;
+}
+
+/* As madvise(2); a page that somebody looks at just then is refused with EAGAIN, but not for long */
+static inline int kt_collapse(unsigned long base, unsigned long len)
+{
+	int ret, tries;
+
+	for (tries = 0; tries < 20; tries++) {
+		ret = madvise(kt_ptr(base), len, MADV_COLLAPSE);
+		if (!ret || errno != EAGAIN)
+			break;
+		usleep(10000);
+	}
+	return ret;
 }
 
 /* PMD-size huge pages at @base, which is a multiple of their size */

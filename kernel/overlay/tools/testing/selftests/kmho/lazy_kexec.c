@@ -224,7 +224,7 @@ static void is_collapsed(void)
 
 	take();
 	must(!madvise(kt_ptr(base), NR * kt_page, MADV_HUGEPAGE));
-	if (madvise(kt_ptr(from), size, MADV_COLLAPSE)) {
+	if (kt_collapse(from, size)) {
 		must(errno == EINVAL);
 		kt_skip("this kernel has no MADV_COLLAPSE");
 	}
@@ -238,8 +238,7 @@ static void is_swapped(void)
 
 	kt_need_swap();
 	take();
-	must(!madvise(kt_ptr(base_of()), NR * kt_page, MADV_PAGEOUT));
-	out = kt_count(base_of(), NR, KT_PM_SWAP);
+	out = kt_pageout(base_of(), NR);
 	printf("# %lu of %lu pages in swap\n", out, nr_present());
 	must(out > nr_present() / 2);
 	must(all_same());

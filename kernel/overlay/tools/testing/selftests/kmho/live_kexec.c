@@ -393,6 +393,16 @@ static void records_after(void)
 	}
 }
 
+/* The first word of a page of another process's */
+static __u64 word_of(pid_t pid, unsigned long addr)
+{
+	__u64 word;
+	struct iovec here = { &word, sizeof(word) }, there = { kt_ptr(addr), sizeof(word) };
+
+	must(process_vm_readv(pid, &here, 1, &there, 1, 0) == sizeof(word));
+	return word;
+}
+
 static void killed_before(void)
 {
 	pid_t pid;
@@ -406,8 +416,8 @@ static void killed_before(void)
 	}
 	while (!kt_exists(kt_key(KILLED)))
 		pause_a_little();
-	/* the counter is in the other's memory; it has had time for some hundred writes */
-	usleep(500000);
+	while (word_of(pid, kt_addr(KILLED)) < 10)
+		pause_a_little();
 	must(!kill(pid, SIGKILL));
 	must(kt_wait(pid) == 128 + SIGKILL);
 }

@@ -226,7 +226,7 @@ static void collapses(unsigned int n)
 
 	take_small(n);
 	must(!madvise(kt_ptr(kt_addr(SMALL)), len, MADV_HUGEPAGE));
-	if (madvise(kt_ptr(kt_addr(SMALL)), len, MADV_COLLAPSE)) {
+	if (kt_collapse(kt_addr(SMALL), len)) {
 		must(errno == EINVAL);
 		kt_skip("this kernel has no MADV_COLLAPSE");
 	}

@@ -501,7 +501,7 @@ static void do_ordinary(void *arg)
 	}
 	if (kt_pmd_size()) {
 		/* as far as there is something: an empty block is EINVAL */
-		must(!madvise(kt_ptr(base), s->nr / 2 * kt_page, MADV_COLLAPSE));
+		must(!kt_collapse(base, s->nr / 2 * kt_page));
 		must(kt_smaps(base, s->nr * kt_page, "ShmemPmdMapped") > 0);
 		must(kt_same(base, 0, s->nr / 2, SEED));
 	}
@@ -567,7 +567,7 @@ static void no_collapse(void)
 	must_refuse(EAGAIN, madvise(kt_ptr(base), size, MADV_COLLAPSE));
 	must(!present(kt_key(0)));
 	must(!kt_drop(kt_key(0)));
-	must(!madvise(kt_ptr(base), size, MADV_COLLAPSE));
+	must(!kt_collapse(base, size));
 	must(kt_same(base, 0, nr / 2, SEED));
 }
 
