@@ -15,6 +15,7 @@ import { bootstrap, INTERRUPTED, root, run } from './bootstrap.mjs'
  */
 const MUTATIONS = [
   { name: 'a write to a hole is not noted', file: 'record.c', find: 'set_bit(nr, range->dirty);', put: '(void)nr;', scenario: 'live_kexec', fails: /a hole written after the handover/ },
+  { name: 'a hole is filled behind the back of a kexec', file: 'record.c', find: 'if (unlikely(sealed) && kmho_must_wait()) {', put: 'if (0) {', scenario: 'live_kexec', fails: /last moment/ },
   { name: 'an end stays within the limit of its memory cgroup', file: 'collect.c', find: 'err = must ? kmho_sync_last(c, start, end) :', put: 'err =', scenario: 'pressure', fails: /no room for/ },
   { name: 'FREEZE parts a process from its device', file: 'freeze.c', find: 'else if (PageAnonExclusive(page))', put: 'if (PageAnonExclusive(page))', scenario: 'freeze', fails: /a device writes/ },
   { name: 'a fault that is under way is not waited for', file: 'syscall.c', find: 'kmho_lock_vmas(mm, ranges[i].base, end);', put: '(void)end;', scenario: 'exit', fails: /under way/ },

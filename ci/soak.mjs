@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT
 // `npm run test:soak`: what takes hours. The tests under a kernel that checks itself, many random
 // programs, a million random calls, from one release of Linux to another, the kernel's own tests, a
-// hundred kexecs.
+// hundred kexecs, 1 TiB of address space.
 // `--arch` and `--only STEP` choose.
 
 import { bootstrap } from './bootstrap.mjs'
@@ -42,6 +42,7 @@ async function soak() {
       const { code, stdout } = await kmho(['kernel', 'selftest', '--arch', arch], { capture: true })
       return tally(code, readCounts(stdout))
     },
+    reservation: (arch) => test(`1 TiB reserved, ${MIB} MiB touched, ${arch}`, ['--arch', arch, '--mib', String(MIB), 'many']),
     chain: (arch) => test(`${KEXECS} kexecs with ${MIB} MiB, ${arch}`, ['--arch', arch, '--kexecs', String(KEXECS), '--mib', String(MIB), 'chain_kexec']),
   }
   const chosen = options.only ? [options.only].flat() : Object.keys(steps)

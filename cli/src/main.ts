@@ -122,7 +122,7 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
       .option('--seed <n>', 'chooses the programs of tests that are random', positive)
       .option('--calls <n>', 'how many random calls', positive)
       .option('--kexecs <n>', 'how many kexecs, one after the other', positive)
-      .option('--mib <n>', 'how much memory goes through them', positive)
+      .option('--mib <n>', 'how much memory goes through them, or is touched of what is reserved', positive)
       .option('--keep', 'leave the folders of the runs'),
     async (context, command) => (await import('./commands/test.js')).test(command.args, command.opts(), context),
   )

@@ -138,7 +138,7 @@ export function selftestScenarios(tests: readonly Selftest[], dir: string, scale
       name: test.name,
       title: `${test.name.replaceAll('_', ' ')}, without a kexec`,
       // Only random calls can be asked to be so many.
-      run: { ...base, ...cmdlineOf(test), memoryMiB: memoryOf(test), timeoutMs: TIMEOUT_MS * patienceFor(scale), job: { steps: steps.map(({ step }) => step) }, files: files([test]), ...provoked(test) },
+      run: { ...base, ...cmdlineOf(test), memoryMiB: memoryOf(test) + (scale.mib ?? 0), timeoutMs: TIMEOUT_MS * patienceFor(scale), job: { steps: steps.map(({ step }) => step) }, files: files([test]), ...provoked(test) },
       judge: (result) => judgeTap(steps, result),
     }
   })

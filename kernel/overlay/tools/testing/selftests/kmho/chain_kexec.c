@@ -24,21 +24,14 @@ struct chain {
 	__u64 metadata;
 };
 
-static unsigned long from_env(const char *name, unsigned long otherwise)
-{
-	const char *text = getenv(name);
-
-	return text ? strtoul(text, NULL, 0) : otherwise;
-}
-
 static unsigned long chain_pages(void)
 {
-	return (from_env("KMHO_TEST_MIB", 64) << 20) / kt_page;
+	return (kt_from_env("KMHO_TEST_MIB", 64) << 20) / kt_page;
 }
 
 static unsigned long chain_kexecs(void)
 {
-	return from_env("KMHO_TEST_KEXECS", 0);
+	return kt_from_env("KMHO_TEST_KEXECS", 0);
 }
 
 /* Of which there are more than kexecs */

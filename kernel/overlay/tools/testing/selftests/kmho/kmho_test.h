@@ -92,12 +92,18 @@
  */
 #define KT_TIMEOUT_S	300
 
+static inline unsigned long kt_from_env(const char *name, unsigned long otherwise)
+{
+	const char *text = getenv(name);
+
+	return text ? strtoul(text, NULL, 0) : otherwise;
+}
+
 static inline unsigned int kt_timeout_s(void)
 {
-	const char *env = getenv("KMHO_TEST_TIMEOUT");
-	int s = env ? atoi(env) : 0;
+	unsigned int s = kt_from_env("KMHO_TEST_TIMEOUT", 0);
 
-	return s > 0 ? s : KT_TIMEOUT_S;
+	return s ? s : KT_TIMEOUT_S;
 }
 
 struct kt_case {
