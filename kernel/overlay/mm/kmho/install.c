@@ -492,18 +492,32 @@ static int kmho_open_target(struct kmho_installer *in,
 	return 0;
 }
 
+static void kmho_unmap_target(struct kmho_installer *in, struct kmho_target *t)
+{
+	/* It may have to be split off from its neighbours, which takes memory. */
+	while (t->made && do_munmap(in->mm, t->addr, t->made, NULL))
+		schedule_timeout_uninterruptible(1);
+	t->made = 0;
+}
+
+/*
+ * What was mapped last goes first: then there are never more mappings than there
+ * were on the way, and the limit for them does not stand in the way back. Nor
+ * does that of a memory cgroup.
+ */
 static void kmho_unmap_targets(struct kmho_installer *in)
 {
+	struct mem_cgroup *old = set_active_memcg(root_mem_cgroup);
 	unsigned long i;
+	int pass;
 
-	for (i = 0; i < in->nr; i++) {
-		struct kmho_target *t = &in->targets[i];
-
-		/* It may have to be split off from a neighbour. */
-		while (t->made && do_munmap(in->mm, t->addr, t->made, NULL))
-			schedule_timeout_uninterruptible(1);
-		t->made = 0;
+	for (pass = 1; pass >= 0; pass--) {
+		for (i = in->nr; i--; ) {
+			if (in->targets[i].chosen == pass)
+				kmho_unmap_target(in, &in->targets[i]);
+		}
 	}
+	set_active_memcg(old);
 }
 
 /*

@@ -769,6 +769,80 @@ static void takeover_too_many_mappings(void)
 		must(kt_same_from(kt_addr(2), 2 * i, 1, SEED, 2 * i));
 }
 
+/* Mappings that count: not that of vsyscall */
+static unsigned long nr_mappings(void)
+{
+	int fd = open("/proc/self/maps", O_RDONLY);
+	static char buf[1 << 16];
+	unsigned long nr = 0;
+	ssize_t n;
+	char *at;
+
+	must(fd >= 0);
+	while ((n = read(fd, buf, sizeof(buf) - 1)) > 0) {
+		buf[n] = 0;
+		for (at = buf; (at = strchr(at, '\n')); at++)
+			nr++;
+		if (strstr(buf, "[vsyscall]"))
+			nr--;
+	}
+	must(!n);
+	close(fd);
+	return nr;
+}
+
+static void do_give_three(void *arg)
+{
+	unsigned long base = kt_addr(0);
+
+	must(!arg);
+	kt_map(base, 12);
+	kt_fill(base, 0, 12, SEED);
+	must(!mprotect(kt_ptr(base + 4 * kt_page), 4 * kt_page, PROT_READ));
+	must(!kt_handover(kt_key(0), base, 12));
+}
+
+/*
+ * The first range joins two mappings, so that there is room for the second one; the
+ * third fails. If the first goes first again, there is one mapping too many.
+ */
+static void takeover_undone(void)
+{
+	unsigned long base = kt_addr(0), between = kt_addr(1), used = kt_addr(3), i;
+	struct kmho_range_takeover r[] = {
+		{ base, { 4 * kt_page }, between + 4 * kt_page },
+		{ base + 4 * kt_page, { 4 * kt_page }, kt_addr(2) },
+		{ base + 8 * kt_page, { 4 * kt_page }, used },
+	};
+	char limit[32], now[32];
+	struct kt_snapshot snap;
+	int ret, err;
+
+	kt_need_root();
+	kt_run(do_give_three, NULL);
+	kt_map(between, 4);
+	kt_map(between + 8 * kt_page, 4);
+	kt_map(used + 3 * kt_page, 1);
+	must(kt_read_file("/proc/sys/vm/max_map_count", limit, sizeof(limit)));
+	kt_snap(&snap);
+	snprintf(now, sizeof(now), "%lu", nr_mappings());
+	must(kt_write_file("/proc/sys/vm/max_map_count", now));
+	ret = takeover(kt_key(0), r, 3);
+	err = errno;
+	must(kt_write_file("/proc/sys/vm/max_map_count", limit));
+	errno = err;
+	must(ret == -1 && err == EEXIST);
+	must(kt_unchanged(&snap));
+
+	kt_unmap(used + 3 * kt_page, 1);
+	i = nr_mappings();
+	must(!takeover(kt_key(0), r, 3));
+	/* two joined, and two more */
+	must(nr_mappings() == i + 1);
+	for (i = 0; i < 3; i++)
+		must(kt_same_from(r[i].remap_addr, 0, 4, SEED, 4 * i));
+}
+
 static void drop_errors(void)
 {
 	struct kmho_op_drop op = { .size = sizeof(op), .key = kt_key(0), .uid = KMHO_UID_SELF };
@@ -1055,6 +1129,7 @@ static const struct kt_case cases[] = {
 	{ "takeover: while the owner lives is EBUSY", .now = takeover_owner_lives },
 	{ "takeover: no room in the address space is ENOMEM", .now = takeover_no_room },
 	{ "takeover: too many mappings are ENOMEM", .now = takeover_too_many_mappings },
+	{ "takeover: with as many mappings as there may be, it is undone", .now = takeover_undone },
 	{ "takeover: writable and executable, with PR_SET_MDWE, is EACCES", .now = takeover_mdwe },
 	{ "takeover: below mmap_min_addr is EPERM", .now = takeover_low },
 	{ "drop: its errors", .now = drop_errors },
