@@ -560,11 +560,15 @@ static bool kmho_folio_claim(struct folio *folio, unsigned int order)
 	folio_clear_active(folio);
 	folio_clear_unevictable(folio);
 	folio_clear_referenced(folio);
-	/* Where it was mapped page by page, each has a flag of its own. */
-	for (i = 0; i < nr; i++)
-		if (PageAnonExclusive(folio_page(folio, i)))
-			ClearPageAnonExclusive(folio_page(folio, i));
-	folio->mapping = NULL;
+	/* It is not if an attempt that failed had it like this already. */
+	if (folio_test_anon(folio)) {
+		mod_mthp_stat(order, MTHP_STAT_NR_ANON, -1);
+		/* Where it was mapped page by page, each has a flag of its own. */
+		for (i = 0; i < nr; i++)
+			if (PageAnonExclusive(folio_page(folio, i)))
+				ClearPageAnonExclusive(folio_page(folio, i));
+		folio->mapping = NULL;
+	}
 	folio_ref_unfreeze(folio, 1);
 	return true;
 }

@@ -1120,6 +1120,35 @@ static void do_give_split(void *arg)
 	must(!kt_handover(kt_key(0), base, size / kt_page));
 }
 
+/* Huge pages that are somebody's memory, or a record's that was */
+static long nr_huge(void)
+{
+	char path[128], buf[32];
+
+	snprintf(path, sizeof(path),
+		 "/sys/kernel/mm/transparent_hugepage/hugepages-%lukB/stats/nr_anon",
+		 kt_pmd_size() / 1024);
+	if (!kt_read_file(path, buf, sizeof(buf)))
+		kt_skip("this kernel does not count huge pages by their size");
+	return strtol(buf, NULL, 10);
+}
+
+static void counted_huge(void)
+{
+	unsigned long size = kt_need_thp(), base = kt_addr(0), nr = size / kt_page;
+	long before = nr_huge(), i;
+
+	for (i = 0; i < 3; i++) {
+		kt_run(do_give_split, NULL);
+		must(nr_huge() == before + 1);
+		must(!kt_takeover(kt_key(0), base, nr));
+		must(kt_same(base, 0, nr, SEED));
+		must(nr_huge() == before + 1);
+		must(!munmap(kt_ptr(base), size));
+		must(nr_huge() == before);
+	}
+}
+
 static void split_and_forked(void)
 {
 	unsigned long size = kt_need_thp(), base = kt_addr(0), nr = size / kt_page;
@@ -1171,6 +1200,7 @@ static const struct kt_case cases[] = {
 	{ "handed from one to the next, 20 times", .now = generations },
 	{ "a fault that is under way at the handover is in it", .now = under_way },
 	{ "a huge page that was mapped by the page: a child copies", .now = split_and_forked },
+	{ "a huge page that is taken over is counted once", .now = counted_huge },
 	{ "of many that want it, one gets it", .now = successors_race },
 };
 

@@ -313,6 +313,48 @@ static void takeover(void)
 	every_failure(&s);
 }
 
+/* ---- TAKEOVER of pages of which others have one ---- */
+
+#define NR_ASKED	16
+
+static int in_pipe[2];
+
+static void do_give_asked(void *arg)
+{
+	struct iovec iov = { kt_ptr(kt_addr(SMALL) + NR_ASKED / 2 * kt_page), kt_page };
+
+	must(!arg);
+	kt_map(kt_addr(SMALL), NR_ASKED);
+	kt_fill(kt_addr(SMALL), 0, NR_ASKED, SEED(SMALL));
+	must(!kt_handover(kt_key(0), kt_addr(SMALL), NR_ASKED));
+	must(vmsplice(in_pipe[1], &iov, 1, 0) == (ssize_t)kt_page);
+}
+
+static void give_asked(void)
+{
+	must(!pipe(in_pipe));
+	kt_run(do_give_asked, NULL);
+}
+
+static int take_asked(void)
+{
+	return kt_takeover(kt_key(0), kt_addr(SMALL), NR_ASKED);
+}
+
+static void verify_asked(void)
+{
+	must(kt_same(kt_addr(SMALL), 0, NR_ASKED, SEED(SMALL)));
+	must(!kt_exists(kt_key(0)));
+}
+
+/* Some pages are the record's alone by the time that the one in the pipe is copied */
+static void takeover_asked(void)
+{
+	static const struct subject s = { give_asked, take_asked, verify_asked };
+
+	every_failure(&s);
+}
+
 static int take_chosen(void)
 {
 	struct kmho_range_takeover r[2] = {
@@ -1151,6 +1193,7 @@ static const struct kt_case cases[] = {
 	{ "HANDOVER", .now = handover },
 	{ "HANDOVER beside another record", .now = handover_second },
 	{ "TAKEOVER", .now = takeover },
+	{ "TAKEOVER of pages of which a pipe has one", .now = takeover_asked },
 	{ "TAKEOVER of a part, to where the kernel likes", .now = takeover_part },
 	{ "TAKEOVER into mappings of the caller", .now = takeover_into },
 	{ "TAKEOVER_KEEP, to where it has to be cut", .now = takeover_keep },
