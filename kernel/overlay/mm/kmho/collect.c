@@ -1252,24 +1252,43 @@ err_unpin:
 	return err;
 }
 
+/* Has the machine memory to spare, where pages that are pinned may lie? */
+static bool kmho_memory_to_spare(void)
+{
+	unsigned long nr_free = 0;
+	struct zone *zone;
+
+	for_each_populated_zone(zone) {
+		if (zone_idx(zone) != ZONE_MOVABLE)
+			nr_free += zone_page_state(zone, NR_FREE_PAGES) -
+				   zone_page_state(zone, NR_FREE_CMA_PAGES);
+	}
+
+	return (long)nr_free > (long)(2 * totalreserve_pages);
+}
+
 /*
- * What a process leaves behind must not be lost, nor has its memory cgroup
- * anything to give back for it: each page that is pinned stays. So it goes over
- * its limit, as far as the machine itself has memory.
+ * What a process leaves behind must not be lost, and its memory cgroup may have
+ * nothing to give back for it: each page that is pinned stays. So it goes over
+ * its limit, as far as the machine itself has memory. Huge pages of hugetlb may
+ * need what only reclaim and compaction make.
  */
 static int kmho_sync_last(struct kmho_collector *c, unsigned long start,
 			  unsigned long end)
 {
-	int err = -ENOMEM;
+	struct vm_area_struct *vma = vma_lookup(c->mm, start);
+	unsigned int flags;
+	int err;
 
-	if (global_zone_page_state(NR_FREE_PAGES) > 2 * totalreserve_pages) {
-		unsigned int flags = memalloc_noreclaim_save();
-
+	if (vma && !is_vm_hugetlb_page(vma) && kmho_memory_to_spare()) {
+		flags = memalloc_noreclaim_save();
 		err = kmho_sync_block(c, start, end);
 		memalloc_noreclaim_restore(flags);
+		if (!err)
+			return 0;
 	}
 
-	return err == -ENOMEM ? kmho_sync_block(c, start, end) : err;
+	return kmho_sync_block(c, start, end);
 }
 
 /**
