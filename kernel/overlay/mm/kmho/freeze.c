@@ -186,6 +186,7 @@ static int kmho_copy_pinned(struct kmho_record *rec)
 		err = kmho_copy_extent(rec, ext);
 		if (err)
 			return err;
+		cond_resched();
 		pos = kmho_table_seek(&rec->extents, next);
 		if (!kmho_table_before(&rec->extents, &pos))
 			break;
@@ -243,7 +244,8 @@ out_unlock:
  *
  * Return: 0; -EINTR if the task is killed; -ENOMEM; -EIO if a page that must be
  * copied cannot be read; -EOPNOTSUPP if one that came after the handover cannot
- * be had. On failure the record goes on being live.
+ * be had. On failure a live record goes on being live; of a held one, what has
+ * been copied by then no longer sees what devices write.
  */
 int kmho_freeze(struct kmho_record *rec)
 {
