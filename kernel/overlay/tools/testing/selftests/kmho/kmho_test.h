@@ -879,7 +879,7 @@ static inline unsigned long kt_need_thp(void)
 	return size;
 }
 
-/* As madvise(2); a page that somebody looks at just then is refused with EAGAIN, but not for long */
+/* As madvise(2); EAGAIN for a page that somebody looks at just then passes */
 static inline int kt_collapse(unsigned long base, unsigned long len)
 {
 	int ret, tries;

@@ -218,8 +218,8 @@ static void many_processes(void)
 
 /* ---- a reservation ---- */
 
-#define MIB	(1UL << 20)
-#define TIB	(1UL << 40)
+#define MIB	(1024UL << 10)
+#define TIB	(1024UL << 30)
 
 static unsigned long touched_mib(void)
 {
