@@ -1133,13 +1133,23 @@ static long nr_huge(void)
 	return strtol(buf, NULL, 10);
 }
 
+static void do_give_whole(void *arg)
+{
+	unsigned long base = kt_addr(0), size = kt_pmd_size();
+
+	must(!arg);
+	kt_map_thp(base, size);
+	kt_fill(base, 0, size / kt_page, SEED);
+	must(!kt_handover(kt_key(0), base, size / kt_page));
+}
+
 static void counted_huge(void)
 {
 	unsigned long size = kt_need_thp(), base = kt_addr(0), nr = size / kt_page;
 	long before = nr_huge(), i;
 
 	for (i = 0; i < 3; i++) {
-		kt_run(do_give_split, NULL);
+		kt_run(do_give_whole, NULL);
 		must(nr_huge() == before + 1);
 		must(!kt_takeover(kt_key(0), base, nr));
 		must(kt_same(base, 0, nr, SEED));
