@@ -701,6 +701,10 @@ static void changed_before(void)
 	holder = start_holder(LARGE_HOLDER, fds);
 	kt_map(base, 2 * NR_LARGE);
 	kt_fill(base, 0, NR_LARGE, SEED(LARGE));
+	/* what this moves out of a scratch area may fault when it is next written to */
+	must(!kt_handover(kt_key(LARGE), base, 2 * NR_LARGE));
+	kt_fill(base, 0, NR_LARGE, SEED(LARGE));
+	must(!kt_drop(kt_key(LARGE)));
 	must(!kt_handover(kt_key(LARGE), base, 2 * NR_LARGE));
 	large_must_have(NR_LARGE, 0);
 	/* what is there is written to without the kernel's help */
