@@ -50,7 +50,7 @@ export async function check(name, work) {
   heading(name)
   const { code } = await work()
   process.stdout.write(`${code === 0 ? chalk.green('ok    ') : chalk.red('failed')} ${name}\n`)
-  return tally(code, code === 0 ? { passed: 1 } : { failures: [name] })
+  return tally(code, code === 0 ? { passed: 1 } : { failures: [`failed ${name}`] })
 }
 
 /** Compiled tests with Node's own runner; people see them as they run, the counts are read from a file. */

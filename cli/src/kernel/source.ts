@@ -246,7 +246,7 @@ export async function download(url: string, path: string, expected: string, cont
   })
   const truncated = (): MachineryError => new MachineryError({ expected: `${total ?? 'all'} bytes from ${url}`, found: `the end after ${size}`, mend: 'try again' })
   if (!response.body) throw truncated()
-  // Opened before the first byte is asked for and closed before anything is thrown: a stream that is given up while it
+  // Opened before the first byte is read and closed before anything is thrown: a stream that is given up while it
   // opens its file would make the file when the caller has already removed it.
   const file = await open(path, 'w')
   try {
