@@ -5,7 +5,6 @@
  * process to each goes to a copy of its own.
  */
 
-#include <linux/bitmap.h>
 #include <linux/hugetlb.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
@@ -169,30 +168,117 @@ static bool kmho_extent_is_pinned(const struct kmho_extent_ser *ext)
 	return false;
 }
 
-/* What a device may still write to is not the record's any more: copy it. */
-static int kmho_copy_pinned(struct kmho_record *rec)
+/* Nobody else has what is only held. */
+static bool kmho_extent_needs_copy(const struct kmho_extent_ser *ext)
+{
+	return (ext->what & KMHO_EXTENT_PINNED) && kmho_extent_is_pinned(ext);
+}
+
+static bool kmho_record_needs_copies(const struct kmho_record *rec)
 {
 	struct kmho_extent_ser *ext;
 	struct kmho_pos pos;
-	int err;
 
 	for_each_kmho_entry(&rec->extents, pos, ext) {
-		u64 next = kmho_extent_end(ext) << KMHO_EXTENT_NR_BITS;
+		if (kmho_extent_needs_copy(ext))
+			return true;
+		cond_resched();
+	}
 
-		/* Nobody else has what is only held. */
-		if (!(ext->what & KMHO_EXTENT_PINNED) ||
-		    !kmho_extent_is_pinned(ext))
-			continue;
-		err = kmho_copy_extent(rec, ext);
+	return false;
+}
+
+/* Free an extent that a record does not have, or has no longer. */
+static void kmho_let_go(const struct kmho_record *rec,
+			struct kmho_extent_ser *ext)
+{
+	kmho_unkeep_extents(rec, ext, 1);
+	kmho_extent_release(ext);
+}
+
+/* Add copies of the pages of an extent to a table. Some may be there on failure. */
+static int kmho_add_copies(const struct kmho_record *rec,
+			   const struct kmho_extent_ser *ext,
+			   struct kmho_table *table)
+{
+	unsigned long at, nr = 1UL << kmho_copy_order(ext);
+	struct kmho_extent_ser copy;
+	int err;
+
+	for (at = 0; at < kmho_extent_nr(ext); at += nr) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		err = kmho_copy_part(ext, at, &copy);
 		if (err)
 			return err;
-		cond_resched();
-		pos = kmho_table_seek(&rec->extents, next);
-		if (!kmho_table_before(&rec->extents, &pos))
-			break;
+		if (!rec->unkept) {
+			err = kmho_extents_preserve(&copy, 1);
+			if (err) {
+				kmho_extent_release(&copy);
+				return err;
+			}
+		}
+		err = kmho_table_append(table, &copy);
+		if (err) {
+			kmho_let_go(rec, &copy);
+			return err;
+		}
 	}
 
 	return 0;
+}
+
+/*
+ * What a device may still write to is not the record's any more: copy it. The
+ * record has either all of the copies or none.
+ */
+static int kmho_copy_pinned(struct kmho_record *rec)
+{
+	struct kmho_table next; /* all extents that the record will have */
+	struct kmho_table gone; /* those of them that give way to copies */
+	struct kmho_extent_ser *ext, *copy;
+	struct kmho_pos pos, at;
+	int err;
+
+	if (!kmho_record_needs_copies(rec))
+		return 0;
+
+	kmho_table_init(&next, sizeof(*ext));
+	kmho_table_init(&gone, sizeof(*ext));
+
+	for_each_kmho_entry(&rec->extents, pos, ext) {
+		if (kmho_extent_needs_copy(ext))
+			err = kmho_table_append(&gone, ext) ?:
+			      kmho_add_copies(rec, ext, &next);
+		else
+			err = kmho_table_append(&next, ext);
+		if (err)
+			goto err_copies;
+		cond_resched();
+	}
+
+	swap(rec->extents, next);
+	for_each_kmho_entry(&gone, pos, ext) {
+		kmho_let_go(rec, ext);
+		cond_resched();
+	}
+	goto out_destroy;
+
+err_copies:
+	for_each_kmho_entry(&gone, pos, ext) {
+		at = kmho_table_seek(&next, kmho_extent_vpn(ext) <<
+				     KMHO_EXTENT_NR_BITS);
+		for_each_kmho_entry_from(&next, at, copy) {
+			if (kmho_extent_vpn(copy) >= kmho_extent_end(ext))
+				break;
+			kmho_let_go(rec, copy);
+		}
+		cond_resched();
+	}
+out_destroy:
+	kmho_table_destroy(&next);
+	kmho_table_destroy(&gone);
+	return err;
 }
 
 /* Part a record from the address space that it follows. */
@@ -216,12 +302,8 @@ static int kmho_freeze_mm(struct kmho_record *rec)
 			goto out_end;
 	}
 	err = kmho_copy_pinned(rec);
-	if (err) {
-		/* Some pages are copies already: all of it is looked at again. */
-		list_for_each_entry(range, &rec->ranges, node)
-			bitmap_fill(range->dirty, kmho_range_nr_blocks(range));
+	if (err)
 		goto out_end;
-	}
 	list_for_each_entry(range, &rec->ranges, node)
 		WARN_ON_ONCE(kmho_share_range(rec, range));
 
@@ -244,8 +326,7 @@ out_unlock:
  *
  * Return: 0; -EINTR if the task is killed; -ENOMEM; -EIO if a page that must be
  * copied cannot be read; -EOPNOTSUPP if one that came after the handover cannot
- * be had. On failure a live record goes on being live; of a held one, what has
- * been copied by then no longer sees what devices write.
+ * be had. On failure the record is what it was.
  */
 int kmho_freeze(struct kmho_record *rec)
 {

@@ -627,20 +627,41 @@ struct page *kmho_copy_page(struct page *from, unsigned int order, bool hugetlb)
 }
 
 /**
- * kmho_copy_extent - copy pages that others have a part in
- * @rec:	record
- * @ext:	an extent of it, held; other extents, each of one page that is
- *		the record's alone, come in its place
+ * kmho_copy_part - copy a page of an extent, or one of its huge pages of hugetlb
+ * @ext:	the extent
+ * @at:		index in it of the page, or of the first one of the huge page
+ * @copy:	becomes an extent of the copy, which is the caller's alone
  *
- * Return: 0; -ENOMEM; -EIO if a page cannot be read.
+ * Return: 0; -ENOMEM; -EIO if the page cannot be read.
  */
-int kmho_copy_extent(struct kmho_record *rec, struct kmho_extent_ser *ext)
+int kmho_copy_part(const struct kmho_extent_ser *ext, unsigned long at,
+		   struct kmho_extent_ser *copy)
 {
 	bool hugetlb = kmho_extent_is_hugetlb(ext);
-	unsigned int order = hugetlb ? kmho_extent_order(ext) : 0;
+	unsigned int order = kmho_copy_order(ext);
+	struct page *page;
+
+	page = kmho_copy_page(kmho_extent_page(ext) + at, order, hugetlb);
+	if (IS_ERR(page))
+		return PTR_ERR(page);
+
+	*copy = kmho_extent_make(kmho_extent_vpn(ext) + at, page_to_pfn(page),
+				 1UL << order, order,
+				 hugetlb ? KMHO_EXTENT_HUGETLB |
+					   KMHO_EXTENT_FORMED :
+					   KMHO_EXTENT_RESTORED);
+	return 0;
+}
+
+/*
+ * Copy pages of a held extent that others have a part in. Other extents, each
+ * of one page that is the record's alone, come in its place.
+ */
+static int kmho_copy_extent(struct kmho_record *rec,
+			    struct kmho_extent_ser *ext)
+{
+	unsigned int order = kmho_copy_order(ext);
 	unsigned long nr = kmho_extent_nr(ext) >> order;
-	u64 flags = hugetlb ? KMHO_EXTENT_HUGETLB | KMHO_EXTENT_FORMED :
-			      KMHO_EXTENT_RESTORED;
 	struct kmho_extent_ser old = *ext, *by;
 	unsigned long i;
 	int err;
@@ -650,18 +671,9 @@ int kmho_copy_extent(struct kmho_record *rec, struct kmho_extent_ser *ext)
 		return -ENOMEM;
 
 	for (i = 0; i < nr; i++) {
-		unsigned long at = i << order;
-		struct page *page;
-
-		page = kmho_copy_page(kmho_extent_page(ext) + at, order,
-				      hugetlb);
-		if (IS_ERR(page)) {
-			err = PTR_ERR(page);
+		err = kmho_copy_part(ext, i << order, &by[i]);
+		if (err)
 			goto err_free;
-		}
-		by[i] = kmho_extent_make(kmho_extent_vpn(ext) + at,
-					 page_to_pfn(page), 1UL << order, order,
-					 flags);
 	}
 
 	err = kmho_replace_extent(rec, ext, by, nr);

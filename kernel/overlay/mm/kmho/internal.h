@@ -190,6 +190,12 @@ static inline bool kmho_extent_is_hugetlb(const struct kmho_extent_ser *ext)
 	return ext->what & KMHO_EXTENT_HUGETLB;
 }
 
+/* Of which order copies of its pages are: hugetlb's stay the size they are */
+static inline unsigned int kmho_copy_order(const struct kmho_extent_ser *ext)
+{
+	return kmho_extent_is_hugetlb(ext) ? kmho_extent_order(ext) : 0;
+}
+
 /* Of what waits to be put in (pending.c): this extent is in. Crosses no kexec. */
 #define KMHO_EXTENT_IN		BIT(4)
 
@@ -468,7 +474,8 @@ struct kmho_pending;
 int kmho_install_part(struct kmho_pending *p, const struct kmho_target *part);
 struct page *kmho_copy_page(struct page *from, unsigned int order,
 			    bool hugetlb);
-int kmho_copy_extent(struct kmho_record *rec, struct kmho_extent_ser *ext);
+int kmho_copy_part(const struct kmho_extent_ser *ext, unsigned long at,
+		   struct kmho_extent_ser *copy);
 
 /* What was taken over and is not mapped yet (pending.c) */
 
