@@ -631,7 +631,11 @@ static void kmho_record_orphan(struct kmho_record *rec)
 	struct mem_cgroup *old = set_active_memcg(root_mem_cgroup);
 	int err;
 
-	while ((err = kmho_sync(rec, true) ?: kmho_update_areas(rec))) {
+	/* Between two tries a kexec may have completed it, and sealed it. */
+	while (!rec->sealed) {
+		err = kmho_sync(rec, true) ?: kmho_update_areas(rec);
+		if (!err)
+			break;
 		if (err != -ENOMEM) {
 			pr_err("key %#llx: incomplete at the end of its process: %pe\n",
 			       rec->key, ERR_PTR(err));
@@ -664,7 +668,7 @@ void __kmho_exit_mm(struct mm_struct *mm)
 		mutex_lock(&rec->lock);
 		if (rec->mm == mm) {
 			mmap_write_lock(mm);
-			if (!rec->sealed && !rec->frozen)
+			if (!rec->frozen)
 				kmho_record_orphan(rec);
 			kmho_detach_mm(rec);
 			mmap_write_unlock(mm);
