@@ -1164,6 +1164,60 @@ static void lost_by_failure(void)
 	must(progress->done && !lost);
 }
 
+/* So many that a leak of the copies made before each failure shows */
+#define NR_HELD		96
+
+static void do_give_pinned(void *arg)
+{
+	must(!arg);
+	kt_map(kt_addr(SMALL), NR_HELD);
+	kt_fill(kt_addr(SMALL), 0, NR_HELD, SEED(SMALL));
+	kt_ring_register(&ring, kt_addr(SMALL), NR_HELD);
+	must(!kt_handover(kt_key(0), kt_addr(SMALL), NR_HELD));
+}
+
+/* The process has ended, its device goes on: after a FREEZE that failed it writes to all pages */
+static void do_freeze_of_held(void *arg)
+{
+	unsigned long n = (unsigned long)arg, len = NR_HELD * kt_page;
+	int fd = memfd_create("kmho", 0), ret;
+	bool hit;
+
+	must(fd >= 0 && !ftruncate(fd, len));
+	kt_ring_open(&ring);
+	kt_run(do_give_pinned, NULL);
+	ret = call_failing(freeze, n, &hit);
+	must(!ret || (hit && errno == ENOMEM));
+	must(kt_ring_read(&ring, IORING_OP_READ_FIXED, fd, kt_addr(SMALL), len, 0) == (int)len);
+	must(!kt_takeover(kt_key(0), kt_addr(SMALL), NR_HELD));
+	if (ret) {
+		progress->failed++;
+		must(kt_zero(kt_addr(SMALL), 0, NR_HELD));
+	} else {
+		progress->done = !hit;
+		must(kt_same(kt_addr(SMALL), 0, NR_HELD, SEED(SMALL)));
+	}
+}
+
+static void freeze_of_held(void)
+{
+	long before = 0, after;
+	unsigned long n;
+
+	setup();
+	for (n = 1; n < MAX_N && !progress->done; n++) {
+		/* the first ones fill the caches that the rest comes from */
+		if (n == 8)
+			before = kt_free_kib();
+		kt_run(do_freeze_of_held, (void *)n);
+	}
+	after = kt_free_kib();
+	printf("# %lu allocations: the call failed for %lu; %ld kB free, then %ld kB\n", n - 2,
+	       progress->failed, before, after);
+	must(progress->done && progress->failed > NR_HELD);
+	must(before - after < 8192 + kt_slack_kib());
+}
+
 static int give_away(void)
 {
 	return kt_chown(kt_key(0), geteuid(), KT_USER);
@@ -1208,6 +1262,8 @@ static const struct kt_case cases[] = {
 	{ "FREEZE", .now = freeze_live },
 	{ "FREEZE of pages that a device may still write to", .now = freeze_pinned },
 	{ "a FREEZE that fails loses no write of a device", .now = lost_by_failure },
+	{ "a FREEZE of a dead process's record that fails parts it from no device",
+	  .now = freeze_of_held },
 	{ "FREEZE of shared memory", .now = freeze_of_shared },
 	{ "FREEZE of shared memory that another record has frozen", .now = freeze_again },
 	{ "CHOWN", .now = chown_held },
