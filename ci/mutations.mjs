@@ -20,7 +20,7 @@ const MUTATIONS = [
   { name: 'FREEZE parts a process from its device', file: 'freeze.c', find: 'else if (PageAnonExclusive(page))', put: 'if (PageAnonExclusive(page))', scenario: 'freeze', fails: /a device writes/ },
   { name: 'a fault that is under way is not waited for', file: 'syscall.c', find: 'kmho_lock_vmas(mm, ranges[i].base, end);', put: '(void)end;', scenario: 'exit', fails: /under way/ },
   { name: 'whose a page was is not forgotten', file: 'install.c', find: 'if (PageAnonExclusive(folio_page(folio, i)))', put: 'if (0)', scenario: 'exit', fails: /mapped by the page/ },
-  { name: 'the end of a process completes nothing', file: 'record.c', find: 'if (!rec->sealed && !rec->frozen)', put: 'if (0)', scenario: 'exit', fails: /writes after the handover/ },
+  { name: 'the end of a process completes nothing', file: 'record.c', find: 'if (!rec->frozen)\n\t\t\t\tkmho_record_orphan(rec);', put: 'if (0)\n\t\t\t\tkmho_record_orphan(rec);', scenario: 'exit', fails: /writes after the handover/ },
   { name: 'memory may be unmapped from under a record', file: 'record.c', find: 'return start < end && mt_find(', put: 'return 0 && mt_find(', scenario: 'exit', fails: /EPERM/ },
   { name: "anybody may name another user's record", file: 'syscall.c', find: 'if (!uid_eq(*owner, current_euid()) && !capable(CAP_SYS_ADMIN))', put: 'if (0)', scenario: 'owners', fails: /capability/ },
   { name: 'RLIMIT_MEMLOCK is not asked', file: 'record.c', find: 'if (enforce && locked > limit)', put: 'if (0)', scenario: 'owners', fails: /RLIMIT_MEMLOCK/ },
@@ -43,7 +43,8 @@ const MUTATIONS = [
   { name: 'what waits to be touched is not counted', file: 'pending.c', find: 'add_mm_counter(p->mm, MM_ANONPAGES, nr_pages);', put: '(void)nr_pages;', scenario: 'lazy_kexec', fails: /in RSS/ },
   { name: 'a takeover that fails frees what it wanted', file: 'pending.c', find: 'kmho_table_destroy(&p->rec->extents);\n\tkmho_pending_end(p);', put: 'kmho_pending_end(p);', scenario: 'lazy_kexec', fails: /half-way/ },
   { name: 'the OOM reaper empties what is handed over', file: 'patches/0002-mm-kmho-follow-memory-that-is-handed-over.patch', find: '+\t\tif (kmho_overlaps(mm, vma->vm_start, vma->vm_end))', put: '+\t\tif (0)', scenario: 'exit', fails: /process_mrelease/ },
-  { name: 'what a device may still write to stays in a frozen record', file: 'freeze.c', find: '!kmho_extent_is_pinned(ext))', put: '1)', scenario: 'freeze', fails: /a device writes after FREEZE/ },
+  { name: 'what a device may still write to stays in a frozen record', file: 'freeze.c', find: '&& kmho_extent_is_pinned(ext);', put: '&& 0 && kmho_extent_is_pinned(ext);', scenario: 'freeze', fails: /a device writes after FREEZE/ },
+  { name: 'a FREEZE that fails keeps what it has copied', file: 'freeze.c', find: 'kmho_let_go(rec, copy);', put: '(void)copy;', scenario: 'fault_inject', fails: /parts it from no device/ },
   { name: 'a takeover that fails half-way unmaps nothing', file: 'install.c', find: 'while (t->made && do_munmap(in->mm, t->addr, t->made, NULL))', put: 'while (0)', scenario: 'fault_inject', fails: /./ },
 ]
 
