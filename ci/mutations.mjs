@@ -44,7 +44,7 @@ const MUTATIONS = [
   { name: 'a takeover that fails frees what it wanted', file: 'pending.c', find: 'kmho_table_destroy(&p->rec->extents);\n\tkmho_pending_end(p);', put: 'kmho_pending_end(p);', scenario: 'lazy_kexec', fails: /half-way/ },
   { name: 'the OOM reaper empties what is handed over', file: 'patches/0002-mm-kmho-follow-memory-that-is-handed-over.patch', find: '+\t\tif (kmho_overlaps(mm, vma->vm_start, vma->vm_end))', put: '+\t\tif (0)', scenario: 'exit', fails: /process_mrelease/ },
   { name: 'what a device may still write to stays in a frozen record', file: 'freeze.c', find: '&& kmho_extent_is_pinned(ext);', put: '&& 0 && kmho_extent_is_pinned(ext);', scenario: 'freeze', fails: /a device writes after FREEZE/ },
-  { name: 'a FREEZE that fails keeps what it has copied', file: 'freeze.c', find: 'kmho_let_go(rec, copy);', put: '(void)copy;', scenario: 'fault_inject', fails: /parts it from no device/ },
+  { name: 'a FREEZE that fails keeps what it has copied', file: 'freeze.c', find: 'kmho_discard_extent(rec, copy);', put: '(void)copy;', scenario: 'fault_inject', fails: /parts it from no device/ },
   { name: 'a takeover that fails half-way unmaps nothing', file: 'install.c', find: 'while (t->made && do_munmap(in->mm, t->addr, t->made, NULL))', put: 'while (0)', scenario: 'fault_inject', fails: /./ },
 ]
 

@@ -189,8 +189,8 @@ static bool kmho_record_needs_copies(const struct kmho_record *rec)
 }
 
 /* Free an extent that a record does not have, or has no longer. */
-static void kmho_let_go(const struct kmho_record *rec,
-			struct kmho_extent_ser *ext)
+static void kmho_discard_extent(const struct kmho_record *rec,
+				struct kmho_extent_ser *ext)
 {
 	kmho_unkeep_extents(rec, ext, 1);
 	kmho_extent_release(ext);
@@ -220,7 +220,7 @@ static int kmho_add_copies(const struct kmho_record *rec,
 		}
 		err = kmho_table_append(table, &copy);
 		if (err) {
-			kmho_let_go(rec, &copy);
+			kmho_discard_extent(rec, &copy);
 			return err;
 		}
 	}
@@ -259,7 +259,7 @@ static int kmho_copy_pinned(struct kmho_record *rec)
 
 	swap(rec->extents, next);
 	for_each_kmho_entry(&gone, pos, ext) {
-		kmho_let_go(rec, ext);
+		kmho_discard_extent(rec, ext);
 		cond_resched();
 	}
 	goto out_destroy;
@@ -271,7 +271,7 @@ err_copies:
 		for_each_kmho_entry_from(&next, at, copy) {
 			if (kmho_extent_vpn(copy) >= kmho_extent_end(ext))
 				break;
-			kmho_let_go(rec, copy);
+			kmho_discard_extent(rec, copy);
 		}
 		cond_resched();
 	}
@@ -338,9 +338,14 @@ int kmho_freeze(struct kmho_record *rec)
 		err = kmho_copy_pinned(rec);
 	else if (!rec->frozen)
 		err = kmho_freeze_mm(rec);
-	if (err)
+	if (err) {
 		kmho_claims_thaw(rec);
-	else
-		kmho_claims_frozen(rec);
-	return err;
+		return err;
+	}
+
+	kmho_claims_frozen(rec);
+	/* The step at the kexec has nothing left to do. */
+	kmho_table_seal(&rec->areas, false);
+	kmho_table_seal(&rec->extents, false);
+	return 0;
 }
