@@ -227,6 +227,125 @@ static void taker_killed(void)
 	kt_take(kt_key(0), base, nr, SEED);
 }
 
+/* A dead process's memory, of which a device may still write to a part */
+#define NR_DEVICE	256
+
+static void do_give_device(int ring, unsigned long nr)
+{
+	struct iovec buffer = { kt_ptr(kt_addr(0)), NR_DEVICE * kt_page };
+
+	kt_map(kt_addr(0), nr);
+	kt_fill(kt_addr(0), 0, nr, SEED);
+	must(!syscall(__NR_io_uring_register, ring, IORING_REGISTER_BUFFERS, &buffer, 1));
+	must(!kt_handover(kt_key(0), kt_addr(0), nr));
+	_exit(0);
+}
+
+static void do_kill_freezer(void *arg)
+{
+	unsigned long base = kt_addr(0), nr = 2 * NR_DEVICE, len = NR_DEVICE * kt_page;
+	int zeros = memfd_create("kmho", 0);
+	struct kt_aim *aim = arg;
+	struct kt_ring ring;
+	bool frozen;
+	pid_t pid;
+
+	must(zeros >= 0 && !ftruncate(zeros, len));
+	kt_ring_open(&ring);
+	pid = kt_fork();
+	if (!pid)
+		do_give_device(ring.fd, nr);
+	must(kt_wait(pid) == 0);
+
+	pid = kt_fork();
+	if (!pid)
+		kt_aim_at(aim, kt_freeze(kt_key(0)));
+	kt_shoot(aim, pid);
+	must(kt_ring_read(&ring, IORING_OP_READ_FIXED, zeros, base, len, 0) == (int)len);
+
+	must(!kt_takeover(kt_key(0), base, nr));
+	frozen = kt_same(base, 0, NR_DEVICE, SEED);
+	must(frozen || kt_zero(base, 0, NR_DEVICE));
+	must(kt_same(base, NR_DEVICE, NR_DEVICE, SEED));
+	kt_aim_told(aim, frozen);
+}
+
+/* H9: a SIGKILL during FREEZE leaves the record as it was, or frozen */
+static void freezer_killed(void)
+{
+	struct kt_aim *aim = kt_aim();
+	long before = 0, after;
+
+	if (!kt_has(KMHO_FREEZE))
+		kt_skip("this kernel has no KMHO_FREEZE");
+	while (kt_aim_again(aim, aim->before + aim->early && aim->late + aim->after)) {
+		if (aim->shots == 8)
+			before = kt_free_kib();
+		kt_run(do_kill_freezer, aim);
+	}
+	after = kt_free_kib();
+	printf("# %ld kB free, %ld kB afterwards\n", before, after);
+	must(before - after < 4096 + kt_slack_kib());
+}
+
+/* H7: a SIGKILL during DROP leaves the whole record or none */
+static void dropper_killed(void)
+{
+	unsigned long base = kt_addr(0), nr = 2048;
+	struct kt_aim *aim = kt_aim();
+	long before = 0, after;
+	bool left;
+	pid_t pid;
+
+	while (kt_aim_again(aim, aim->before + aim->early && aim->late + aim->after)) {
+		if (aim->shots == 8)
+			before = kt_free_kib();
+		kt_give(kt_key(0), base, nr, SEED);
+		pid = kt_fork();
+		if (!pid)
+			kt_aim_at(aim, kt_drop(kt_key(0)));
+		kt_shoot(aim, pid);
+		left = kt_exists(kt_key(0));
+		kt_aim_told(aim, !left);
+		if (!left)
+			continue;
+		must_be(kt_key(0), KMHO_STATE_HELD, 0, nr);
+		kt_take(kt_key(0), base, nr, SEED);
+		kt_unmap(base, nr);
+	}
+	after = kt_free_kib();
+	printf("# %ld kB free, %ld kB afterwards\n", before, after);
+	must(before - after < 4096 + kt_slack_kib());
+}
+
+/* S1: a SIGKILL during CHOWN leaves one owner, either */
+static void giver_killed(void)
+{
+	unsigned long base = kt_addr(0);
+	struct kmho_record_info info;
+	struct kt_aim *aim = kt_aim();
+	bool given;
+	pid_t pid;
+
+	kt_need_root();
+	if (!kt_has(KMHO_CHOWN))
+		kt_skip("this kernel has no KMHO_CHOWN");
+	while (kt_aim_again(aim, aim->before + aim->early && aim->late + aim->after)) {
+		kt_give(kt_key(0), base, NR, SEED);
+		pid = kt_fork();
+		if (!pid)
+			kt_aim_at(aim, kt_chown(kt_key(0), geteuid(), KT_USER));
+		kt_shoot(aim, pid);
+		given = !kt_exists(kt_key(0));
+		kt_aim_told(aim, given);
+		must(given == !kt_info_of(kt_key(0), KT_USER, &info));
+		if (given)
+			must(!kt_chown(kt_key(0), KT_USER, geteuid()));
+		kt_take(kt_key(0), base, NR, SEED);
+		kt_unmap(base, NR);
+	}
+}
+
 /* ---- what the OOM reaper does, by hand: it empties an address space that is to end ---- */
 
 #define NR_REAPED	4096
@@ -1186,6 +1305,9 @@ static const struct kt_case cases[] = {
 	{ "SIGSEGV: the successor gets the bytes", .now = ends_segv },
 	{ "SIGKILL in HANDOVER: the whole record or none", .now = ends_killed_meanwhile },
 	{ "SIGKILL in TAKEOVER: all in the record, or all freed", .now = taker_killed },
+	{ "SIGKILL in FREEZE: frozen, or as it was", .now = freezer_killed },
+	{ "SIGKILL in DROP: the whole record or none", .now = dropper_killed },
+	{ "SIGKILL in CHOWN: one owner, either", .now = giver_killed },
 	{ "process_mrelease takes nothing away", .now = reaper_takes_nothing },
 	{ "forked children do not count", .now = children_do_not_count },
 	{ "a thread's end is not the owner's", .now = threads_share },
