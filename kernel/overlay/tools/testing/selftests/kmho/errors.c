@@ -735,17 +735,33 @@ static void takeover_no_room(void)
 	kt_take(kt_key(0), base, 64, SEED);
 }
 
+/* While a process may have no more than @max mappings */
+static int takeover_within(unsigned long max, unsigned long key,
+			   struct kmho_range_takeover *ranges, unsigned long nr)
+{
+	static const char path[] = "/proc/sys/vm/max_map_count";
+	char usual[32], now[32];
+	int ret, err;
+
+	must(kt_read_file(path, usual, sizeof(usual)));
+	snprintf(now, sizeof(now), "%lu", max);
+	must(kt_write_file(path, now));
+	errno = 0;
+	ret = takeover(key, ranges, nr);
+	err = errno;
+	must(kt_write_file(path, usual));
+	errno = err;
+	return ret;
+}
+
 /* More mappings than a process may have, reached in the middle of the call */
 static void takeover_too_many_mappings(void)
 {
 	unsigned long base = kt_addr(0), fill = kt_addr(1), i;
-	struct kmho_range_takeover r[64];
-	char limit[32];
-	struct kt_snapshot snap;
+	struct kmho_range_takeover r[32];
 
 	kt_need_root();
 	kt_give(kt_key(0), base, 64, SEED);
-	must(kt_read_file("/proc/sys/vm/max_map_count", limit, sizeof(limit)));
 	/* every other page of the record, each a mapping of its own */
 	for (i = 0; i < 32; i++)
 		r[i] = (struct kmho_range_takeover){
@@ -754,16 +770,7 @@ static void takeover_too_many_mappings(void)
 	kt_map_prot(fill, 400, PROT_READ);
 	for (i = 0; i < 200; i++)
 		must(!mprotect(kt_ptr(fill + 2 * i * kt_page), kt_page, PROT_NONE));
-	kt_snap(&snap);
-	must(kt_write_file("/proc/sys/vm/max_map_count", "420"));
-	errno = 0;
-	int ret = takeover(kt_key(0), r, 32);
-	int err = errno;
-
-	must(kt_write_file("/proc/sys/vm/max_map_count", limit));
-	errno = err;
-	must(ret == -1 && err == ENOMEM);
-	must(kt_unchanged(&snap));
+	must_refuse(ENOMEM, takeover_within(420, kt_key(0), r, 32));
 	must(!takeover(kt_key(0), r, 32));
 	for (i = 0; i < 32; i++)
 		must(kt_same_from(kt_addr(2), 2 * i, 1, SEED, 2 * i));
@@ -814,25 +821,13 @@ static void takeover_undone(void)
 		{ base + 4 * kt_page, { 4 * kt_page }, kt_addr(2) },
 		{ base + 8 * kt_page, { 4 * kt_page }, used },
 	};
-	char limit[32], now[32];
-	struct kt_snapshot snap;
-	int ret, err;
 
 	kt_need_root();
 	kt_run(do_give_three, NULL);
 	kt_map(between, 4);
 	kt_map(between + 8 * kt_page, 4);
 	kt_map(used + 3 * kt_page, 1);
-	must(kt_read_file("/proc/sys/vm/max_map_count", limit, sizeof(limit)));
-	kt_snap(&snap);
-	snprintf(now, sizeof(now), "%lu", nr_mappings());
-	must(kt_write_file("/proc/sys/vm/max_map_count", now));
-	ret = takeover(kt_key(0), r, 3);
-	err = errno;
-	must(kt_write_file("/proc/sys/vm/max_map_count", limit));
-	errno = err;
-	must(ret == -1 && err == EEXIST);
-	must(kt_unchanged(&snap));
+	must_refuse(EEXIST, takeover_within(nr_mappings(), kt_key(0), r, 3));
 
 	kt_unmap(used + 3 * kt_page, 1);
 	i = nr_mappings();

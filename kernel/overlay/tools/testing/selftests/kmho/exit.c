@@ -161,70 +161,81 @@ static void ends_segv(void)
 	take_all(kt_key(0));
 }
 
-/* H6: a SIGKILL in the middle of HANDOVER leaves the whole record or none */
-static void ends_killed_meanwhile(void)
+/*
+ * Kills in the middle of a call, until there were some that came too early and some
+ * that did not; @early, @late: some of them in the call itself. No memory is lost.
+ */
+static void kill_in(void (*shot)(struct kt_aim *aim), bool early, bool late)
 {
-	unsigned long base = kt_addr(0), nr = 4096;
 	struct kt_aim *aim = kt_aim();
 	long before = 0, after;
-	bool whole;
-	pid_t pid;
 
-	while (kt_aim_again(aim, aim->early && aim->late + aim->after)) {
+	while (kt_aim_again(aim, aim->early + (early ? 0 : aim->before) &&
+			    aim->late + (late ? 0 : aim->after))) {
 		/* the first ones fill the caches that the rest comes from */
 		if (aim->shots == 8)
 			before = kt_free_kib();
-		pid = kt_fork();
-		if (!pid) {
-			kt_map(base, nr);
-			kt_fill(base, 0, 1024, SEED);
-			must(!madvise(kt_ptr(base + 1024 * kt_page), (nr - 1024) * kt_page,
-				      MADV_POPULATE_WRITE) || errno == EINVAL);
-			kt_aim_at(aim, kt_handover(kt_key(0), base, nr));
-		}
-		kt_shoot(aim, pid);
-		whole = kt_exists(kt_key(0));
-		kt_aim_told(aim, whole);
-		if (!whole)
-			continue;
-		must_be(kt_key(0), KMHO_STATE_HELD, 0, nr);
-		must(!kt_takeover(kt_key(0), base, nr));
-		must(kt_same(base, 0, 1024, SEED));
-		kt_unmap(base, nr);
+		shot(aim);
 	}
 	after = kt_free_kib();
 	printf("# %ld kB free, %ld kB afterwards\n", before, after);
 	must(before - after < 4096 + kt_slack_kib());
 }
 
+static void kill_handover(struct kt_aim *aim)
+{
+	unsigned long base = kt_addr(0), nr = 4096;
+	pid_t pid = kt_fork();
+	bool whole;
+
+	if (!pid) {
+		kt_map(base, nr);
+		kt_fill(base, 0, 1024, SEED);
+		must(!madvise(kt_ptr(base + 1024 * kt_page), (nr - 1024) * kt_page,
+			      MADV_POPULATE_WRITE) || errno == EINVAL);
+		kt_aim_at(aim, kt_handover(kt_key(0), base, nr));
+	}
+	kt_shoot(aim, pid);
+	whole = kt_exists(kt_key(0));
+	kt_aim_told(aim, whole);
+	if (!whole)
+		return;
+	must_be(kt_key(0), KMHO_STATE_HELD, 0, nr);
+	must(!kt_takeover(kt_key(0), base, nr));
+	must(kt_same(base, 0, 1024, SEED));
+	kt_unmap(base, nr);
+}
+
+/* H6: a SIGKILL in the middle of HANDOVER leaves the whole record or none */
+static void ends_killed_meanwhile(void)
+{
+	kill_in(kill_handover, true, false);
+}
+
+#define NR_TAKEN	2048
+
+static void kill_takeover(struct kt_aim *aim)
+{
+	pid_t pid = kt_fork();
+	bool kept;
+
+	if (!pid)
+		kt_aim_at(aim, kt_takeover(kt_key(0), kt_addr(0), NR_TAKEN));
+	kt_shoot(aim, pid);
+	kept = kt_exists(kt_key(0));
+	kt_aim_told(aim, !kept);
+	if (kept)
+		must_be(kt_key(0), KMHO_STATE_HELD, 0, NR_TAKEN);
+	else
+		kt_give(kt_key(0), kt_addr(0), NR_TAKEN, SEED);
+}
+
 /* T2: a SIGKILL during TAKEOVER leaves all in the record, or all taken and freed */
 static void taker_killed(void)
 {
-	unsigned long base = kt_addr(0), nr = 2048;
-	struct kt_aim *aim = kt_aim();
-	long before = 0, after;
-	bool kept;
-	pid_t pid;
-
-	kt_give(kt_key(0), base, nr, SEED);
-	while (kt_aim_again(aim, aim->before + aim->early && aim->late)) {
-		if (aim->shots == 8)
-			before = kt_free_kib();
-		pid = kt_fork();
-		if (!pid)
-			kt_aim_at(aim, kt_takeover(kt_key(0), base, nr));
-		kt_shoot(aim, pid);
-		kept = kt_exists(kt_key(0));
-		kt_aim_told(aim, !kept);
-		if (kept)
-			must_be(kt_key(0), KMHO_STATE_HELD, 0, nr);
-		else
-			kt_give(kt_key(0), base, nr, SEED);
-	}
-	after = kt_free_kib();
-	printf("# %ld kB free, %ld kB afterwards\n", before, after);
-	must(before - after < 4096 + kt_slack_kib());
-	kt_take(kt_key(0), base, nr, SEED);
+	kt_give(kt_key(0), kt_addr(0), NR_TAKEN, SEED);
+	kill_in(kill_takeover, false, true);
+	kt_take(kt_key(0), kt_addr(0), NR_TAKEN, SEED);
 }
 
 /* A dead process's memory, of which a device may still write to a part */
@@ -241,7 +252,7 @@ static void do_give_device(int ring, unsigned long nr)
 	_exit(0);
 }
 
-static void do_kill_freezer(void *arg)
+static void do_kill_freeze(void *arg)
 {
 	unsigned long base = kt_addr(0), nr = 2 * NR_DEVICE, len = NR_DEVICE * kt_page;
 	int zeros = memfd_create("kmho", 0);
@@ -270,80 +281,71 @@ static void do_kill_freezer(void *arg)
 	kt_aim_told(aim, frozen);
 }
 
+static void kill_freeze(struct kt_aim *aim)
+{
+	kt_run(do_kill_freeze, aim);
+}
+
 /* H9: a SIGKILL during FREEZE leaves the record as it was, or frozen */
 static void freezer_killed(void)
 {
-	struct kt_aim *aim = kt_aim();
-	long before = 0, after;
-
 	if (!kt_has(KMHO_FREEZE))
 		kt_skip("this kernel has no KMHO_FREEZE");
-	while (kt_aim_again(aim, aim->before + aim->early && aim->late + aim->after)) {
-		if (aim->shots == 8)
-			before = kt_free_kib();
-		kt_run(do_kill_freezer, aim);
-	}
-	after = kt_free_kib();
-	printf("# %ld kB free, %ld kB afterwards\n", before, after);
-	must(before - after < 4096 + kt_slack_kib());
+	kill_in(kill_freeze, false, false);
+}
+
+static void kill_drop(struct kt_aim *aim)
+{
+	bool left;
+	pid_t pid;
+
+	kt_give(kt_key(0), kt_addr(0), NR_TAKEN, SEED);
+	pid = kt_fork();
+	if (!pid)
+		kt_aim_at(aim, kt_drop(kt_key(0)));
+	kt_shoot(aim, pid);
+	left = kt_exists(kt_key(0));
+	kt_aim_told(aim, !left);
+	if (!left)
+		return;
+	must_be(kt_key(0), KMHO_STATE_HELD, 0, NR_TAKEN);
+	kt_take(kt_key(0), kt_addr(0), NR_TAKEN, SEED);
+	kt_unmap(kt_addr(0), NR_TAKEN);
 }
 
 /* H7: a SIGKILL during DROP leaves the whole record or none */
 static void dropper_killed(void)
 {
-	unsigned long base = kt_addr(0), nr = 2048;
-	struct kt_aim *aim = kt_aim();
-	long before = 0, after;
-	bool left;
+	kill_in(kill_drop, false, false);
+}
+
+static void kill_chown(struct kt_aim *aim)
+{
+	struct kmho_record_info info;
+	bool given;
 	pid_t pid;
 
-	while (kt_aim_again(aim, aim->before + aim->early && aim->late + aim->after)) {
-		if (aim->shots == 8)
-			before = kt_free_kib();
-		kt_give(kt_key(0), base, nr, SEED);
-		pid = kt_fork();
-		if (!pid)
-			kt_aim_at(aim, kt_drop(kt_key(0)));
-		kt_shoot(aim, pid);
-		left = kt_exists(kt_key(0));
-		kt_aim_told(aim, !left);
-		if (!left)
-			continue;
-		must_be(kt_key(0), KMHO_STATE_HELD, 0, nr);
-		kt_take(kt_key(0), base, nr, SEED);
-		kt_unmap(base, nr);
-	}
-	after = kt_free_kib();
-	printf("# %ld kB free, %ld kB afterwards\n", before, after);
-	must(before - after < 4096 + kt_slack_kib());
+	kt_give(kt_key(0), kt_addr(0), NR, SEED);
+	pid = kt_fork();
+	if (!pid)
+		kt_aim_at(aim, kt_chown(kt_key(0), geteuid(), KT_USER));
+	kt_shoot(aim, pid);
+	given = !kt_exists(kt_key(0));
+	kt_aim_told(aim, given);
+	must(given == !kt_info_of(kt_key(0), KT_USER, &info));
+	if (given)
+		must(!kt_chown(kt_key(0), KT_USER, geteuid()));
+	kt_take(kt_key(0), kt_addr(0), NR, SEED);
+	kt_unmap(kt_addr(0), NR);
 }
 
 /* S1: a SIGKILL during CHOWN leaves one owner, either */
 static void giver_killed(void)
 {
-	unsigned long base = kt_addr(0);
-	struct kmho_record_info info;
-	struct kt_aim *aim = kt_aim();
-	bool given;
-	pid_t pid;
-
 	kt_need_root();
 	if (!kt_has(KMHO_CHOWN))
 		kt_skip("this kernel has no KMHO_CHOWN");
-	while (kt_aim_again(aim, aim->before + aim->early && aim->late + aim->after)) {
-		kt_give(kt_key(0), base, NR, SEED);
-		pid = kt_fork();
-		if (!pid)
-			kt_aim_at(aim, kt_chown(kt_key(0), geteuid(), KT_USER));
-		kt_shoot(aim, pid);
-		given = !kt_exists(kt_key(0));
-		kt_aim_told(aim, given);
-		must(given == !kt_info_of(kt_key(0), KT_USER, &info));
-		if (given)
-			must(!kt_chown(kt_key(0), KT_USER, geteuid()));
-		kt_take(kt_key(0), base, NR, SEED);
-		kt_unmap(base, NR);
-	}
+	kill_in(kill_chown, false, false);
 }
 
 /* ---- what the OOM reaper does, by hand: it empties an address space that is to end ---- */
