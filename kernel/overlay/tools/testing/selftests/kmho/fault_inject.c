@@ -143,13 +143,41 @@ static void one_failure(void *arg)
 	subject->verify();
 }
 
+/* Pages that are pinned now, as often as each is */
+static long nr_pins(void)
+{
+	kt_write_file("/proc/sys/vm/stat_refresh", "1");
+	return kt_field("/proc/vmstat", "nr_foll_pin_acquired") -
+	       kt_field("/proc/vmstat", "nr_foll_pin_released");
+}
+
+/* What a ring had pinned is given back some time after its end: also before this case */
+static void must_have_no_more_pins(long nr)
+{
+	unsigned long tries;
+	long now = nr_pins();
+
+	for (tries = 0; now > nr && tries < 100; tries++) {
+		usleep(100000);
+		now = nr_pins();
+	}
+	if (now > nr)
+		printf("# %ld pins, there were %ld\n", now, nr);
+	must(now <= nr);
+}
+
 static void every_failure(const struct subject *s)
 {
+	long pins, before = 0, after;
 	unsigned long n;
 
 	setup();
 	subject = s;
+	pins = nr_pins();
 	for (n = 1; n < MAX_N && !progress->done; n++) {
+		/* the first ones fill the caches that the rest comes from */
+		if (n == 8)
+			before = kt_free_kib();
 		kt_run(one_failure, (void *)n);
 		if (s->afterwards)
 			s->afterwards();
@@ -160,6 +188,11 @@ static void every_failure(const struct subject *s)
 	printf("# %lu allocations: the call failed for %lu, went on without %lu\n", n - 2,
 	       progress->failed, progress->survived);
 	must(progress->done);
+	must_have_no_more_pins(pins);
+	after = kt_free_kib();
+	if (before)
+		printf("# %ld kB free, %ld kB afterwards\n", before, after);
+	must(!before || before - after < 4096 + kt_slack_kib());
 }
 
 /* ---- memory of several shapes, in many ranges ---- */
@@ -1319,10 +1352,11 @@ static void do_freeze_of_held(void *arg)
 
 static void freeze_of_held(void)
 {
-	long before = 0, after;
+	long before = 0, after, pins;
 	unsigned long n;
 
 	setup();
+	pins = nr_pins();
 	for (n = 1; n < MAX_N && !progress->done; n++) {
 		/* the first ones fill the caches that the rest comes from */
 		if (n == 8)
@@ -1333,6 +1367,7 @@ static void freeze_of_held(void)
 	printf("# %lu allocations: the call failed for %lu; %ld kB free, then %ld kB\n", n - 2,
 	       progress->failed, before, after);
 	must(progress->done && progress->failed > NR_HELD);
+	must_have_no_more_pins(pins);
 	/* on an average failure half of the copies are made */
 	must(before - after < (long)(NR_HELD * NR_HELD / 4 * kt_page / 1024) + kt_slack_kib());
 }
