@@ -123,16 +123,16 @@ static void exited_after(void)
 static void physical_before(void)
 {
 	unsigned long i, base = kt_addr(PHYSICAL), nr = 256;
-	__u64 pfn;
+	__u64 pfns[256];
 
 	kt_need_root();
 	kt_map(base, nr);
 	kt_fill(base, 0, nr, SEED(PHYSICAL));
 	must(!kt_handover(kt_key(PHYSICAL), base, nr));
+	kt_read_pfns(base, nr, pfns);
 	for (i = 0; i < nr; i++) {
-		pfn = kt_pagemap(base + i * kt_page) & KT_PM_PFN;
-		must(pfn);
-		*(__u64 *)kt_ptr(base + i * kt_page) = pfn;
+		must(pfns[i]);
+		*(__u64 *)kt_ptr(base + i * kt_page) = pfns[i];
 	}
 	kt_stay();
 }
@@ -140,16 +140,17 @@ static void physical_before(void)
 static void physical_after(void)
 {
 	unsigned long i, base = kt_addr(PHYSICAL), nr = 256, moved = 0;
-	__u64 *word;
+	__u64 pfns[256], *word;
 
 	kt_need_root();
 	must(!kt_takeover(kt_key(PHYSICAL), base, nr));
 	for (i = 0; i < nr; i++) {
 		word = kt_ptr(base + i * kt_page);
-		if ((kt_pagemap((unsigned long)word) & KT_PM_PFN) != *word)
-			moved++;
 		must(word[1] == kt_word(SEED(PHYSICAL), i * kt_page / 8 + 1));
 	}
+	kt_read_pfns(base, nr, pfns);
+	for (i = 0; i < nr; i++)
+		moved += pfns[i] != *(__u64 *)kt_ptr(base + i * kt_page);
 	printf("# %lu of %lu pages moved\n", moved, nr);
 	must(!moved);
 }

@@ -716,34 +716,42 @@ static inline bool kt_unmapped(unsigned long base, unsigned long nr)
 #define KT_PM_SWAP	0x4000000000000000ULL
 #define KT_PM_PFN	0x007fffffffffffffULL
 
-static inline __u64 kt_pagemap(unsigned long addr)
+/* To open it for each look would take longer than what most cases do: each process does so once */
+static inline void kt_read_pagemap(unsigned long base, unsigned long nr, __u64 *entries)
 {
-	int fd = open("/proc/self/pagemap", O_RDONLY);
-	__u64 entry = 0;
+	ssize_t len = nr * sizeof(*entries);
+	static pid_t opened_by;
+	static int fd;
 
-	must(fd >= 0);
-	must(pread(fd, &entry, sizeof(entry), addr / kt_page * sizeof(entry)) == sizeof(entry));
-	close(fd);
-	return entry;
+	if (opened_by != getpid()) {
+		fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+		must(fd >= 0);
+		opened_by = getpid();
+	}
+	must(pread(fd, entries, len, base / kt_page * sizeof(*entries)) == len);
+}
+
+static inline void kt_read_pfns(unsigned long base, unsigned long nr, __u64 *pfns)
+{
+	unsigned long i;
+
+	kt_read_pagemap(base, nr, pfns);
+	for (i = 0; i < nr; i++)
+		pfns[i] &= KT_PM_PFN;
 }
 
 /* How many of these pages have any of the @bits set */
 static inline unsigned long kt_count(unsigned long base, unsigned long nr, __u64 bits)
 {
-	int fd = open("/proc/self/pagemap", O_RDONLY);
 	__u64 entries[512];
 	unsigned long i, n, done, count = 0;
 
-	must(fd >= 0);
 	for (done = 0; done < nr; done += n) {
 		n = nr - done < 512 ? nr - done : 512;
-		must(pread(fd, entries, n * sizeof(*entries),
-			   (base / kt_page + done) * sizeof(*entries)) ==
-		     (ssize_t)(n * sizeof(*entries)));
+		kt_read_pagemap(base + done * kt_page, n, entries);
 		for (i = 0; i < n; i++)
 			count += !!(entries[i] & bits);
 	}
-	close(fd);
 	return count;
 }
 
@@ -823,9 +831,12 @@ static inline void kt_find_scratch(struct kt_scratch *s)
 
 static inline bool kt_in_scratch(const struct kt_scratch *s, unsigned long addr)
 {
-	unsigned long phys = (kt_pagemap(addr) & KT_PM_PFN) * kt_page;
+	unsigned long phys;
 	unsigned int i;
+	__u64 pfn;
 
+	kt_read_pfns(addr, 1, &pfn);
+	phys = pfn * kt_page;
 	must(phys);
 	for (i = 0; i < s->nr; i++) {
 		if (phys >= s->start[i] && phys < s->end[i])

@@ -307,14 +307,6 @@ static void moves(unsigned int n)
 	must(!mlock(kt_ptr(to), 8 * kt_page) || errno == ENOMEM || errno == EPERM);
 }
 
-static void read_pfns(unsigned long base, __u64 *pfns, unsigned long nr)
-{
-	unsigned long i;
-
-	for (i = 0; i < nr; i++)
-		pfns[i] = kt_pagemap(base + i * kt_page) & KT_PM_PFN;
-}
-
 static void compacts(unsigned int n)
 {
 	static __u64 was[NR - 24], is[NR - 24];
@@ -324,9 +316,9 @@ static void compacts(unsigned int n)
 	take_small(n);
 	check_small();
 	for (tries = 0; tries < 20 && !moved; tries++) {
-		read_pfns(kt_addr(SMALL), was, nr);
+		kt_read_pfns(kt_addr(SMALL), nr, was);
 		must(kt_write_file("/proc/sys/vm/compact_memory", "1"));
-		read_pfns(kt_addr(SMALL), is, nr);
+		kt_read_pfns(kt_addr(SMALL), nr, is);
 		for (i = 0; i < nr; i++) {
 			must(was[i] && is[i]);
 			moved += was[i] != is[i];

@@ -299,11 +299,10 @@ static void read_pfns(unsigned long base, __u64 *pfns)
 {
 	unsigned long i;
 
-	for (i = 0; i < NR; i++) {
-		must(kt_same(base, i, 1, SEED));
-		pfns[i] = kt_pagemap(base + i * kt_page) & KT_PM_PFN;
+	must(kt_same(base, 0, NR, SEED));
+	kt_read_pfns(base, NR, pfns);
+	for (i = 0; i < NR; i++)
 		must(pfns[i]);
-	}
 }
 
 /* What one of two processes does, in step with the other */
