@@ -392,13 +392,19 @@ static inline long kt_free_kib(void)
 	return kt_meminfo("MemFree") + pages * (long)(kt_page / 1024);
 }
 
+/* Does the kernel check itself, which takes memory of its own? */
+static inline bool kt_checks_itself(void)
+{
+	return !access("/sys/kernel/debug/kmemleak", F_OK);
+}
+
 /*
  * What a kernel that checks itself holds back of memory that was freed, in KiB: KASAN's
  * quarantine takes up to a 32nd of all.
  */
 static inline long kt_slack_kib(void)
 {
-	return access("/sys/kernel/debug/kmemleak", F_OK) ? 0 : kt_meminfo("MemTotal") / 32;
+	return kt_checks_itself() ? kt_meminfo("MemTotal") / 32 : 0;
 }
 
 /* A memory cgroup at @dir, below /sys/fs/cgroup */
