@@ -273,6 +273,7 @@ static void do_kill_freeze(void *arg)
 		kt_aim_at(aim, kt_freeze(kt_key(0)));
 	kt_shoot(aim, pid);
 	must(kt_ring_read(&ring, IORING_OP_READ_FIXED, zeros, base, len, 0) == (int)len);
+	kt_ring_unregister(&ring);
 
 	must(!kt_takeover(kt_key(0), base, nr));
 	frozen = kt_same(base, 0, NR_DEVICE, SEED);

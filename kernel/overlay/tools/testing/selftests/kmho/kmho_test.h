@@ -576,6 +576,12 @@ static inline void kt_ring_register(struct kt_ring *ring, unsigned long base, un
 	must(!syscall(__NR_io_uring_register, ring->fd, IORING_REGISTER_BUFFERS, &buffer, 1));
 }
 
+/* At once; the end of a ring gives its pages back some time after */
+static inline void kt_ring_unregister(struct kt_ring *ring)
+{
+	must(!syscall(__NR_io_uring_register, ring->fd, IORING_UNREGISTER_BUFFERS, NULL, 0));
+}
+
 static inline int kt_ring_read(struct kt_ring *ring, int op, int fd, unsigned long to,
 			       unsigned int len, __u64 offset)
 {
