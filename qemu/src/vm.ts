@@ -21,6 +21,8 @@ import type { KernelSeen, Outcome, Vm, VmOptions, VmResult } from './types.js';
 /** The path of a unix socket has room for 108 bytes. */
 const SOCKET_PATH_MAX = 100;
 const GO = { kmho: 'go' };
+/** What setTimeout() takes; more counts as 1 ms there. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** After SIGTERM. */
 const KILL_AFTER_MS = 1500;
 /** A guest that panicked reboots, which ends QEMU; one that cannot even do that is ended. */
@@ -153,7 +155,7 @@ class Machine implements Vm {
   }
 
   #later(ms: number, action: () => void): NodeJS.Timeout {
-    const timer = setTimeout(action, ms);
+    const timer = setTimeout(action, Math.min(ms, LONGEST_TIMER_MS));
     this.#timers.push(timer);
     return timer;
   }

@@ -95,6 +95,11 @@ for (const [mode, outcome, reason, more] of cases) {
   });
 }
 
+test('a time-out that is longer than any timer does not come at once', async () => {
+  const result = await startVm(optionsFor('done', { timeoutMs: 2 ** 40 })).result;
+  assert.equal(result.outcome, 'done', result.reason);
+});
+
 test('a machine that panics and cannot even reboot is ended soon', async () => {
   const result = await startVm(optionsFor('panics-and-hangs')).result;
   assert.equal(result.outcome, 'panic');
