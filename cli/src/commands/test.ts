@@ -12,7 +12,7 @@ import { readBase } from '../kernel/base.js'
 import { appFiles, cliFiles, explainFailure, GUEST_BASE_MIB, nextKernelFiles, planSetup, runGuest, type Setup } from '../machine.js'
 import { addonScenarios, harnessScenarios, khoScenario, kunitScenario, operatorScenarios, selftestScenarios, type TestScale } from '../scenarios/guest-tests.js'
 import type { KtapResult } from '../scenarios/ktap.js'
-import type { Scenario } from '../scenarios/scenario.js'
+import { exitCodeOfResults, type Scenario } from '../scenarios/scenario.js'
 import { buildSelftests, listSelftests } from '../selftests.js'
 import { seconds } from '../ui/ui.js'
 
@@ -67,7 +67,7 @@ export async function test(names: readonly string[], options: TestOptions, conte
   const [good, bad, skipped] = [count('passed'), count('failed'), count('skipped')]
   ui.print(`${good} passed, ${bad} failed${skipped ? `, ${skipped} skipped` : ''}`)
   ui.result({ ok: bad === 0, arch: setup.arch, passed: good, failed: bad, skipped, results })
-  return bad === 0 ? ExitCode.ok : ExitCode.failed
+  return exitCodeOfResults(results)
 }
 
 function scenarios(tests: Parameters<typeof selftestScenarios>[0], dir: string, files: Record<string, string>, cli: Record<string, string>, scale: TestScale = {}): Scenario[] {

@@ -3,6 +3,7 @@
 // outcome is judged. One that expects a failure of the guest says so itself.
 
 import type { Job, OopsPattern, VmResult } from '../../../qemu/src/index.js'
+import { ExitCode } from '../errors.js'
 import type { KtapResult } from './ktap.js'
 
 export interface ScenarioRun {
@@ -50,4 +51,10 @@ export function passed(name: string, ...detail: string[]): KtapResult {
 
 export function failed(name: string, ...detail: string[]): KtapResult {
   return { name, status: 'failed', detail }
+}
+
+/** How a run with these results ends: results that were all skipped prove nothing. */
+export function exitCodeOfResults(results: readonly KtapResult[]): ExitCode {
+  if (results.some(({ status }) => status === 'failed')) return ExitCode.failed
+  return results.length > 0 && results.every(({ status }) => status === 'skipped') ? ExitCode.skipped : ExitCode.ok
 }
