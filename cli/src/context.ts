@@ -2,7 +2,7 @@
 // What every command is handed: where things are, how to talk, and when to stop.
 
 import { cacheDirs, kernelDirs, rootDir, type CacheDirs, type KernelDirs } from './paths.js'
-import type { Step } from './runner.js'
+import type { PlannedStep, Step } from './runner.js'
 import { Ui } from './ui/ui.js'
 
 export interface GlobalOptions {
@@ -21,6 +21,8 @@ export interface Context {
   cache: CacheDirs
   /** Carries a plan out; with --dry-run prints it instead and returns false. */
   run(steps: readonly Step[]): Promise<boolean>
+  /** What --dry-run has printed of plans. */
+  planned: PlannedStep[]
 }
 
 export function makeContext(options: GlobalOptions, signal: AbortSignal, ui: Ui = new Ui(options)): Context {
@@ -32,9 +34,11 @@ export function makeContext(options: GlobalOptions, signal: AbortSignal, ui: Ui 
     root,
     dirs: kernelDirs(root),
     cache: cacheDirs(),
+    planned: [],
     async run(steps) {
-      const { runPlan } = await import('./runner.js')
+      const { describePlan, runPlan } = await import('./runner.js')
       await runPlan(steps, { ui, signal, dryRun: options.dryRun ?? false })
+      if (options.dryRun) this.planned.push(...describePlan(steps))
       return !options.dryRun
     },
   }

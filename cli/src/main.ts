@@ -199,9 +199,23 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
   return program
 }
 
-/** Commander prints several lines for a wrong option; one is enough. */
-function usageLine(error: CommanderError): string {
-  return `${error.message.replace(/^error: /, '').replace(/\n+/g, ' ')}; \`kmho --help\` lists what there is`
+/** Commander prints several lines for a wrong option; one is enough. `args`: what was called, without options. */
+function usageLine(error: CommanderError, args: readonly string[]): string {
+  const help = args.indexOf('help')
+  const said =
+    error.code !== 'commander.help'
+      ? error.message.replace(/^error: /, '').replace(/\n+/g, ' ')
+      : help < 0
+        ? 'expected a command, found none'
+        : `unknown command '${args[help + 1]}'`
+  return `${said}; \`kmho --help\` lists what there is`
+}
+
+/** Says why it ends so, on the standard error, and with --json as an object as well. */
+function fail(ui: Ui, error: string, exitCode: number): number {
+  ui.error(error)
+  ui.result({ ok: false, error, exitCode })
+  return exitCode
 }
 
 /** Runs the command line to its end and returns the exit code. */
@@ -225,17 +239,18 @@ export async function main(argv: readonly string[]): Promise<number> {
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
     if (error.exitCode === 0) return ExitCode.ok
-    new Ui().error(error.code === 'commander.help' ? 'expected a command, found none; `kmho --help` lists what there is' : usageLine(error))
-    return ExitCode.usage
+    return fail(new Ui(program.opts()), usageLine(error, program.args), ExitCode.usage)
   }
   if (!chosen) return ExitCode.ok
   const ui = new Ui(chosen.options)
   try {
-    return await chosen.action(makeContext(chosen.options, abort.signal, ui))
+    const context = makeContext(chosen.options, abort.signal, ui)
+    const exitCode = await chosen.action(context)
+    if (context.planned.length > 0) ui.result({ ok: true, plan: context.planned })
+    return exitCode
   } catch (error) {
     const { text, exitCode } = abort.signal.aborted ? describeError(new InterruptedError()) : describeError(error)
-    ui.error(text)
-    return exitCode
+    return fail(ui, text, exitCode)
   } finally {
     for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(name, stop)
   }

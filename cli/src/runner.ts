@@ -27,9 +27,20 @@ function commandsOf(step: Step): readonly Command[] {
   return step.command === undefined ? [] : [step.command].flat()
 }
 
+/** A step as --json prints it. */
+export interface PlannedStep {
+  title: string
+  cached?: string
+  commands: string[]
+}
+
+export function describePlan(steps: readonly Step[]): PlannedStep[] {
+  return steps.map((step) => (step.cached ? { title: step.title, cached: step.cached, commands: [] } : { title: step.title, commands: commandsOf(step).map(formatCommand) }))
+}
+
 /** The plan as text: a comment for each step, and the commands that it runs. */
 export function formatPlan(steps: readonly Step[]): string[] {
-  return steps.flatMap((step) => [`# ${step.title}${step.cached ? ` (nothing to do: ${step.cached})` : ''}`, ...(step.cached ? [] : commandsOf(step).map(formatCommand))])
+  return describePlan(steps).flatMap(({ title, cached, commands }) => [`# ${title}${cached ? ` (nothing to do: ${cached})` : ''}`, ...commands])
 }
 
 /** Carries the steps out in order; those whose result is there already are passed over. */

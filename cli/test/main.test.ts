@@ -29,6 +29,7 @@ const lines = (text: string): number => text.trimEnd().split('\n').length
 for (const [what, args, expected] of [
   ['no command', [], /expected a command, found none/],
   ['an unknown command', ['fly'], /unknown command 'fly'/],
+  ['help for an unknown command', ['help', 'fly'], /unknown command 'fly'/],
   ['an unknown option', ['verify', '--fast'], /unknown option '--fast'/],
   ['an unknown architecture', ['kernel', 'build', '--arch', 'vax'], /expected --arch to be one of x86_64, arm64, found vax/],
   ['an unknown flavor', ['boot', '--flavor', 'mint'], /expected --flavor to be one of default, stock, debug, found mint/],
@@ -136,6 +137,27 @@ test('--json prints one object and nothing else', async (t) => {
   assert.equal(lines(stdout), 1)
   const { scenarios } = JSON.parse(stdout) as { scenarios: { name: string }[] }
   assert.ok(scenarios.some(({ name }) => name === 'talk_kexec'), 'the example of the talk is among the tests')
+})
+
+test('--json --dry-run prints the plan as one object', async (t) => {
+  for (const args of [['bench', '--only', 'thp'], ['clean', '--all'], ['kernel', 'series']]) {
+    const { status, stdout } = await kmho(t, ['--json', '--dry-run', ...args])
+    assert.equal(status, 0)
+    assert.equal(lines(stdout), 1)
+    const { ok, plan } = JSON.parse(stdout) as { ok: boolean; plan: { title: string; commands: string[] }[] }
+    assert.equal(ok, true)
+    assert.ok(plan.length > 0 && plan.every(({ title, commands }) => title && Array.isArray(commands)), stdout)
+  }
+})
+
+test('--json prints an error as an object beside its line', async (t) => {
+  for (const args of [['fly'], ['boot', '--flavor', 'mint']]) {
+    const { status, stdout, stderr } = await kmho(t, ['--json', ...args])
+    assert.equal(status, 2)
+    const { error, ...rest } = JSON.parse(stdout) as { error: string }
+    assert.deepEqual(rest, { ok: false, exitCode: 2 })
+    assert.equal(stderr, `kmho: ${error}\n`)
+  }
 })
 
 test('clean says what it would remove, and removes only from the cache', async (t) => {

@@ -29,6 +29,7 @@ export async function clean(options: CleanOptions, context: Context): Promise<Ex
   removed.push(...folders.map((name) => join(cache.root, name)))
   if (context.options.dryRun) {
     for (const path of removed) context.ui.print(`rm -rf ${path}`)
+    context.ui.result({ ok: true, plan: removed.map((path) => ({ title: `remove ${path}`, commands: [`rm -rf ${path}`] })) })
     return ExitCode.ok
   }
   for (const path of removed) await rm(path, { recursive: true, force: true })

@@ -115,9 +115,9 @@ export async function run(command: readonly string[], options: GuestOptions, con
   if (!outcome) return ExitCode.ok
   const exit = outcome.result.events.find((event) => event.event === 'exit')
   const machineOk = outcome.result.outcome === 'done'
+  if (machineOk && exit?.timedOut) throw new TimeoutError({ expected: 'the command to end', found: 'it was still running', mend: 'give it longer with --timeout' })
   context.ui.result({ ok: machineOk && exit?.code === 0, exitCode: exit?.code, output: lines })
   if (!machineOk) return finish(outcome, context, options)
-  if (exit?.timedOut) throw new TimeoutError({ expected: 'the command to end', found: 'it was still running', mend: 'give it longer with --timeout' })
   if (options.keep) context.ui.info(`kept: ${outcome.dir}`)
   return exit?.code ?? ExitCode.machinery
 }
