@@ -82,6 +82,9 @@ export function fromSystemError(error: unknown): ExpectedError | undefined {
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return new MachineryError({ expected: `room on the disk for ${where}`, found: 'none left', mend: 'free some, or set KMHO_CACHE to a folder on a larger disk' }, { cause: error })
   }
+  if (code === 'ENOTDIR') {
+    return new MachineryError({ expected: `a folder on the way to ${where}`, found: 'a file', mend: 'set KMHO_CACHE to a folder of your own' }, { cause: error })
+  }
   if (code === 'EROFS' || code === 'EACCES') {
     return new MachineryError({ expected: `to be allowed to write ${where}`, found: code, mend: 'set KMHO_CACHE to a folder of your own' }, { cause: error })
   }

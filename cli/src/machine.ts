@@ -2,7 +2,7 @@
 // Everything that a guest needs, planned and made; one run of a guest with its folder; and
 // what a person is told when a run fails. The machines themselves are qemu's.
 
-import { mkdir, readFile, rm, stat } from 'node:fs/promises'
+import { mkdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { buildInitramfs, buildRootfs, exitCodeOf, probeAccelReason, startVm, writeShare } from '../../qemu/src/index.js'
 import type { Accel, GuestEvent, Job, OopsPattern, VmOptions, VmResult } from '../../qemu/src/index.js'
@@ -15,6 +15,7 @@ import { readBase } from './kernel/base.js'
 import { planKernel, type Kernel } from './kernel/build.js'
 import { parseFlavor } from './kernel/config.js'
 import type { Step } from './runner.js'
+import { parseSize } from './sizes.js'
 
 /** What is booted, and what with. */
 export interface Setup {
@@ -290,11 +291,15 @@ export function exitCodeOfResult(result: VmResult): ExitCode {
 /** Room for kernel, initramfs, KHO's scratch areas, Node and the page cache, in MiB. */
 export const GUEST_BASE_MIB = 704
 
+/** KHO's scratch areas alone take 224 MiB. */
+const LEAST_GUEST_MIB = 256
+
+/** MiB of a guest that is given `--memory`. */
+export function parseMemory(text: string): number {
+  return Math.floor(parseSize(text, '--memory', LEAST_GUEST_MIB * 2 ** 20) / 2 ** 20)
+}
+
 /** Guest memory for so many bytes that are handed over. */
 export function memoryFor(bytes: number): number {
   return Math.ceil((GUEST_BASE_MIB + (bytes * 1.02) / 2 ** 20) / 64) * 64
-}
-
-export async function fileSize(path: string): Promise<number> {
-  return (await stat(path)).size
 }

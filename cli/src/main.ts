@@ -24,6 +24,12 @@ function uid(text: string): number {
   return value
 }
 
+/** What a guest's tests and proofs run on; the stock kernel has nothing to prove. */
+function flavor(text: string): string {
+  if (text !== 'default' && text !== 'debug') throw new InvalidArgumentError('expected default or debug.')
+  return text
+}
+
 /** The parser. `act` is given the action of the command that was named. */
 export function makeProgram(act: (action: Action, options: GlobalOptions) => void): Command {
   const version = (JSON.parse(readFileSync(join(rootDir(), 'package.json'), 'utf8')) as { version: string }).version
@@ -100,11 +106,11 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
       .option('--gdb', 'wait for a debugger before the first instruction')
       .option('--keep', 'leave the folder of the run')
   on(guest('boot', 'boot a kernel and say what came up'), async (context, command) => (await import('./commands/guest.js')).boot(command.opts(), context))
-  on(guest('shell', 'a shell in a guest').option('--uid <n>', 'as this user', Number), async (context, command) => (await import('./commands/guest.js')).shell(command.opts(), context))
+  on(guest('shell', 'a shell in a guest').option('--uid <n>', 'as this user', uid), async (context, command) => (await import('./commands/guest.js')).shell(command.opts(), context))
   on(
     guest('run', 'one command in a guest, its output and its exit code')
       .argument('[command...]', 'the command, after --')
-      .option('--uid <n>', 'as this user', Number)
+      .option('--uid <n>', 'as this user', uid)
       .option('--timeout <seconds>', 'how long it may take', positive),
     async (context, command) => (await import('./commands/guest.js')).run(command.args, command.opts(), context),
   )
@@ -114,7 +120,7 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
       .description('the tests that run in guests')
       .argument('[name...]', 'only these scenarios')
       .option('--arch <arch>', 'x86_64 or arm64; otherwise that of this machine')
-      .option('--flavor <flavor>', 'default or debug', 'default')
+      .option('--flavor <flavor>', 'default or debug', flavor, 'default')
       .option('--from <x.y>', 'the release of Linux that is booted')
       .option('--to <x.y>', 'the release of Linux that a kexec goes to')
       .option('--source <path>', 'your own tarball or tree of Linux')
@@ -140,7 +146,7 @@ export function makeProgram(act: (action: Action, options: GlobalOptions) => voi
       .command('verify')
       .description("load a file in one kernel and answer from it in the next; the proof, and its control")
       .option('--arch <arch>', 'x86_64 or arm64; otherwise that of this machine')
-      .option('--flavor <flavor>', 'default or debug', 'default')
+      .option('--flavor <flavor>', 'default or debug', flavor, 'default')
       .option('--from <x.y>', 'the release of Linux that is booted')
       .option('--to <x.y>', 'the release of Linux that a kexec goes to')
       .option('--source <path>', 'your own tarball or tree of Linux')

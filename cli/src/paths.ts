@@ -3,9 +3,11 @@
 // here creates anything.
 
 import { existsSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { UsageError } from './errors.js'
 
 /** The top of the checkout (or of the installed package), found upwards from this file. */
 export function rootDir(from: string = dirname(fileURLToPath(import.meta.url))): string {
@@ -17,9 +19,17 @@ export function rootDir(from: string = dirname(fileURLToPath(import.meta.url))):
 
 /** `$KMHO_CACHE`, `$XDG_CACHE_HOME/kmho` or `~/.cache/kmho`. */
 export function cacheDir(env: NodeJS.ProcessEnv = process.env): string {
-  if (env.KMHO_CACHE) return env.KMHO_CACHE
+  if (env.KMHO_CACHE) return resolve(env.KMHO_CACHE)
   if (env.XDG_CACHE_HOME) return join(env.XDG_CACHE_HOME, 'kmho')
   return join(homedir(), '.cache', 'kmho')
+}
+
+/** The folder that --output names, which need not be there yet. */
+export async function outputDir(path: string): Promise<string> {
+  const dir = resolve(path)
+  const fits = await stat(dir).then((info) => info.isDirectory(), (error: NodeJS.ErrnoException) => error.code === 'ENOENT')
+  if (!fits) throw new UsageError({ expected: '--output to name a folder', found: `something else at ${dir}` })
+  return dir
 }
 
 export interface KernelDirs {

@@ -51,6 +51,17 @@ for (const [what, args, expected] of [
   ['a benchmark that is not there', ['bench', '--only', 'nonesuch'], /expected --only to name some of 64M, .*, found nonesuch/],
   ['a system that is not there', ['bench', '--systems', 'xen'], /expected --systems to name some of stock, default, stock-luo, kmho-luo, kmho, found xen/],
   ['a benchmark by no measure', ['bench', '--by', 'feeling'], /expected --by to be instructions or time, found feeling/],
+  ['a flavor that proves nothing', ['test', '--flavor', 'stock'], /'--flavor <flavor>' argument 'stock' is invalid. expected default or debug/],
+  ['a control of the stock kernel', ['verify', '--flavor', 'stock'], /argument 'stock' is invalid. expected default or debug/],
+  ['a list of what is not there', ['test', '--list', 'nonesuch'], /expected one of .*kunit.*, found nonesuch/],
+  ['a mirror that is no URL', ['kernel', 'build', '--mirror', 'mirror.example.org'], /expected --mirror, or KMHO_KERNEL_MIRROR, to be a URL with http or https, found mirror\.example\.org/],
+  ['mails into a file', ['kernel', 'series', '--output', '/etc/passwd'], /expected --output to name a folder, found something else at \/etc\/passwd/],
+  ['a benchmark into a file', ['bench', '--output', '/etc/passwd/bench'], /expected --output to name a folder, found something else at \/etc\/passwd\/bench/],
+  ['a benchmark of next to nothing', ['bench', '--size', '5'], /expected --size to be at least 1M, found 5/],
+  ['points of the gap', ['bench', '--gap', '--only', '64M'], /expected --gap without --only, found both; choose with --systems and --size/],
+  ['a guest without memory', ['boot', '--memory', '0'], /expected --memory to be at least 256M, found 0/],
+  ['guests without memory', ['bench', '--memory', '1K'], /expected --memory to be at least 256M, found 1K/],
+  ['a uid in a guest that is none', ['run', '--uid', 'alice', '--', 'id'], /expected a numeric user ID/],
   ['a job count that is none', ['kernel', 'build', '--jobs', 'all'], /expected a whole number above 0/],
 ] as const) {
   test(`${what} is one line and exit code 2`, async (t) => {
@@ -61,6 +72,14 @@ for (const [what, args, expected] of [
     assert.equal(stdout, '')
   })
 }
+
+test('a cache that is a file is one line, and no matter to --dry-run', async (t) => {
+  const { status, stderr } = await kmho(t, ['clean', '--all'], { KMHO_CACHE: '/etc/passwd' })
+  assert.match(stderr, /expected a folder on the way to \/etc\/passwd\/\S+, found a file; set KMHO_CACHE to a folder of your own/)
+  assert.equal(lines(stderr), 1, stderr)
+  assert.equal(status, 69)
+  assert.equal((await kmho(t, ['--dry-run', 'verify', '--size', '1M'], { KMHO_CACHE: '/etc/passwd' })).status, 0)
+})
 
 test('a truncated tarball is one line and exit code 2, and no tree is left behind', async (t) => {
   const dir = await tempDir(t)

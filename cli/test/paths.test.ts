@@ -8,6 +8,7 @@ import { cacheDir, rootDir } from '../src/paths.js'
 test('the cache is where the caller, the desktop or the home folder says', () => {
   assert.equal(cacheDir({ KMHO_CACHE: '/c', XDG_CACHE_HOME: '/x' }), '/c')
   assert.equal(cacheDir({ XDG_CACHE_HOME: '/x' }), '/x/kmho')
+  assert.equal(cacheDir({ KMHO_CACHE: 'here' }), join(process.cwd(), 'here'))
   assert.match(cacheDir({}), /\/\.cache\/kmho$/)
 })
 

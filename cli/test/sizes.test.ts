@@ -9,6 +9,7 @@ test('sizes as people write them', () => {
   assert.equal(parseSize('4GiB', '--size'), 4 * 2 ** 30)
   assert.equal(parseSize('1.5k', '--size'), 1536)
   assert.equal(parseSize('0', '--size'), 0)
+  assert.throws(() => parseSize('5', '--size', 2 ** 20), /expected --size to be at least 1M, found 5/)
   for (const text of ['', '-1', '1.0001', '12Q', '1e9']) assert.throws(() => parseSize(text, '--size'), /expected --size to be a size/)
 })
 

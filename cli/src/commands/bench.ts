@@ -4,7 +4,7 @@
 
 import { cpus, release, totalmem } from 'node:os'
 import { appendFile, copyFile, mkdir, open, readFile, rm } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { optionValue, portSocketPath, type Job, type VmResult } from '../../../qemu/src/index.js'
 import { Client } from '../bench/client.js'
 import { ANSWERS, GAP_PORT, GAP_SIZES, GAP_TRANSLATIONS_MIB, gapJob, gapRows, WAYS, type GapSample } from '../bench/gap.js'
@@ -19,7 +19,8 @@ import type { Context } from '../context.js'
 import { ExitCode, UsageError, VerificationError } from '../errors.js'
 import { crossPrefix, type Arch } from '../kernel/arch.js'
 import type { Flavor } from '../kernel/config.js'
-import { exitCodeOfResult, explainFailure, GUEST_BASE_MIB, guestPaths, memoryFor, nextKernelFiles, planSetup, runGuest, type GuestRun, type Setup } from '../machine.js'
+import { exitCodeOfResult, explainFailure, GUEST_BASE_MIB, guestPaths, memoryFor, nextKernelFiles, parseMemory, planSetup, runGuest, type GuestRun, type Setup } from '../machine.js'
+import { outputDir } from '../paths.js'
 import { parseSize } from '../sizes.js'
 import { bytes as bytesText, seconds } from '../ui/ui.js'
 
@@ -43,6 +44,9 @@ export interface BenchOptions {
 const REPEAT = 3
 /** Other work on the machine may make a guest ten times as slow. */
 const TIMEOUT_MS = 1_800_000
+
+/** What --size may be: less is hardly more than the processes themselves. */
+const LEAST_BYTES = 2 ** 20
 
 /** Every sample as it was taken, below the output folder. */
 const SAMPLES = 'raw/samples.jsonl'
@@ -102,6 +106,8 @@ function setupOf(setups: Setups, flavor: Flavor): Setup {
 
 interface Bench {
   options: BenchOptions
+  /** Of every guest; otherwise what the largest point needs. */
+  memoryMiB: number | undefined
   context: Context
   setups: Setups
   /** Folder of the programs that measure. */
@@ -153,7 +159,10 @@ export async function bench(options: BenchOptions, context: Context): Promise<Ex
   if (options.by !== 'instructions' && options.by !== 'time') throw new UsageError({ expected: '--by to be instructions or time', found: options.by })
   const window = options.profile === undefined ? undefined : parseWindow(options.profile)
   if (window && (options.gap || options.by === 'time')) throw new UsageError({ expected: '--profile without --gap and --by time', found: 'both', mend: 'it counts instructions' })
-  const size = options.size === undefined ? undefined : parseSize(options.size, '--size')
+  if (options.gap && options.only !== undefined) throw new UsageError({ expected: '--gap without --only', found: 'both', mend: 'choose with --systems and --size' })
+  const size = options.size === undefined ? undefined : parseSize(options.size, '--size', LEAST_BYTES)
+  const memoryMiB = options.memory === undefined ? undefined : parseMemory(options.memory)
+  const out = await outputDir(options.output)
   const points = choosePoints({ ...options, size })
   const flavors = new Set(options.gap ? gapRuns(options, size).map(({ way }) => way.flavor) : listRuns(points, options.systems).map(({ flavor }) => flavor))
   const plans = { default: await planSetup({ ...options, flavor: 'default', addon: false }, context), stock: await planSetup({ ...options, flavor: 'stock', addon: false }, context) }
@@ -177,7 +186,7 @@ export async function bench(options: BenchOptions, context: Context): Promise<Ex
     await mkdir(partial)
     for (const program of PROGRAMS) await runCommand(programCommand(arch, context.root, program, setups.default.kernel.headers, join(partial, program)), { signal: context.signal })
   })
-  const all: Bench = { options, context, setups, programs, out: resolve(options.output) }
+  const all: Bench = { options, memoryMiB, context, setups, programs, out }
   if (window) return measureProfile(all, points, window)
   return options.gap ? measureGap(all, size) : measureCarry(all, points)
 }
@@ -189,7 +198,7 @@ const PROFILE_ROWS = 30
 async function measureProfile(bench: Bench, points: readonly Point[], window: Window): Promise<ExitCode> {
   const { options, context, setups, out } = bench
   const { ui } = context
-  const memoryMiB = carryMemory(options, points)
+  const memoryMiB = carryMemory(bench, points)
   const runs = listRuns(points, options.systems)
   await mkdir(join(out, 'raw'), { recursive: true })
   const plugin = join(out, 'raw', 'profile.so')
@@ -225,8 +234,7 @@ async function measureProfile(bench: Bench, points: readonly Point[], window: Wi
 }
 
 /** MiB of every guest. */
-const carryMemory = ({ memory }: BenchOptions, points: readonly Point[]): number =>
-  memory === undefined ? Math.max(...points.map((point) => memoryOf(point, GUEST_BASE_MIB))) : Math.floor(parseSize(memory, '--memory') / 2 ** 20)
+const carryMemory = ({ memoryMiB }: Bench, points: readonly Point[]): number => memoryMiB ?? Math.max(...points.map((point) => memoryOf(point, GUEST_BASE_MIB)))
 
 const labelOf = ({ point, system }: Run): string => `${point?.name ?? 'floor'} ${system}`
 
@@ -235,7 +243,7 @@ async function measureCarry(bench: Bench, points: readonly Point[]): Promise<Exi
   const { options, context, setups, programs, out } = bench
   const { ui } = context
   const byInstructions = options.by === 'instructions'
-  const memoryMiB = carryMemory(options, points)
+  const memoryMiB = carryMemory(bench, points)
   const runs = listRuns(points, options.systems)
   const total = runs.length * options.runs
   const samples: Sample[] = []
@@ -293,7 +301,7 @@ async function measureGap(bench: Bench, size: number | undefined): Promise<ExitC
   const { ui } = context
   const runs = gapRuns(options, size)
   const total = runs.length * options.runs
-  const memoryMiB = options.memory === undefined ? memoryFor(Math.max(...runs.map(({ bytes }) => bytes)) * 1.1) : Math.floor(parseSize(options.memory, '--memory') / 2 ** 20)
+  const memoryMiB = bench.memoryMiB ?? memoryFor(Math.max(...runs.map(({ bytes }) => bytes)) * 1.1)
   const samples: GapSample[] = []
   const started = Date.now()
   const progress = ui.progress(`${total} guests of ${memoryMiB} MiB, asked from outside`)

@@ -6,9 +6,8 @@ import type { Job } from '../../../qemu/src/index.js'
 import { buildQemuArgv } from '../../../qemu/src/index.js'
 import type { Context } from '../context.js'
 import { ExitCode, TimeoutError, UsageError } from '../errors.js'
-import { appFiles, exitCodeOfResult, explainFailure, GUEST_BASE_MIB, NODE_ENV, nextKernelFiles, planSetup, runGuest, vmOptions, type GuestOutcome, type GuestRun } from '../machine.js'
+import { appFiles, exitCodeOfResult, explainFailure, GUEST_BASE_MIB, NODE_ENV, nextKernelFiles, parseMemory, planSetup, runGuest, vmOptions, type GuestOutcome, type GuestRun } from '../machine.js'
 import type { Step } from '../runner.js'
-import { parseSize } from '../sizes.js'
 import { seconds } from '../ui/ui.js'
 
 export interface GuestOptions {
@@ -37,7 +36,7 @@ function parseKho(text: string | undefined): 'on' | 'off' {
 /** Sets a guest up and runs `job` in it, showing `title` while that lasts. */
 async function inGuest(options: GuestOptions, context: Context, job: Job, title: string, extra: Partial<GuestRun>): Promise<GuestOutcome | undefined> {
   const kho = parseKho(options.kho)
-  const memoryMiB = options.memory === undefined ? GUEST_BASE_MIB + 320 : Math.floor(parseSize(options.memory, '--memory') / 2 ** 20)
+  const memoryMiB = options.memory === undefined ? GUEST_BASE_MIB + 320 : parseMemory(options.memory)
   const plan = await planSetup(options, context)
   const makeRun = async (): Promise<GuestRun> => {
     const setup = plan.result()

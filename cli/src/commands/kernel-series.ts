@@ -3,7 +3,7 @@
 // sparse and memblock's own tests say of them.
 
 import { mkdtemp, mkdir, rm } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { listFiles } from '../cache.js'
 import type { Context } from '../context.js'
 import { ExitCode } from '../errors.js'
@@ -13,6 +13,7 @@ import { makeCommand, withTree, type KernelOptions } from '../kernel/build.js'
 import { objectFolders, runCheckpatch, runMemblock, runSparse, type Finding } from '../kernel/check.js'
 import { exportSeries } from '../kernel/series.js'
 import { chooseRoad, fetchSource, type KernelSource } from '../kernel/source.js'
+import { outputDir } from '../paths.js'
 import type { Step } from '../runner.js'
 
 export interface SeriesOptions {
@@ -37,7 +38,7 @@ async function sourceStep(options: SeriesOptions, context: Context, done: (sourc
 }
 
 export async function kernelSeries(options: SeriesOptions, context: Context): Promise<ExitCode> {
-  const out = resolve(options.output ?? 'series')
+  const out = await outputDir(options.output ?? 'series')
   let source: KernelSource | undefined
   let mails: string[] = []
   const steps: Step[] = [

@@ -36,13 +36,13 @@ export async function test(names: readonly string[], options: TestOptions, conte
   const plan = await planSetup(options, context)
   const tests = await listSelftests(context.dirs.overlay)
   const listed = scenarios(tests, '', {}, {})
+  const unknown = names.find((name) => !listed.some((scenario) => scenario.name === name))
+  if (unknown !== undefined) throw new UsageError({ expected: `one of ${listed.map(({ name }) => name).join(', ')}`, found: unknown })
   if (options.list) {
     for (const { name, title } of listed) ui.print(`${name.padEnd(20)} ${title}`)
     ui.result({ ok: true, scenarios: listed.map(({ name, title }) => ({ name, title })) })
     return ExitCode.ok
   }
-  const unknown = names.find((name) => !listed.some((scenario) => scenario.name === name))
-  if (unknown !== undefined) throw new UsageError({ expected: `one of ${listed.map(({ name }) => name).join(', ')}`, found: unknown })
   const debug = options.flavor === 'debug'
   const elsewhere = listed.find((scenario) => scenario.debug && !debug && names.includes(scenario.name))
   if (elsewhere) throw new UsageError({ expected: `--flavor debug for ${elsewhere.name}`, found: options.flavor ?? 'default' })

@@ -2,7 +2,7 @@
 // `kmho verify`: a file is loaded in one kernel and answered from in the next. Two boots, the
 // real one and its control; what is judged, and how, is in scenarios/verify.ts.
 
-import { copyFile, mkdir, mkdtemp, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { access, constants, copyFile, mkdir, mkdtemp, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { freemem } from 'node:os'
 import { join, resolve } from 'node:path'
 import colors from '../ui/colors.js'
@@ -11,7 +11,7 @@ import type { Context } from '../context.js'
 import { ExitCode, InterruptedError, UsageError } from '../errors.js'
 import type { Report } from '../guest/layout.js'
 import { fetchIndex } from '../kernel/apt.js'
-import { appFiles, exitCodeOfResult, explainFailure, memoryFor, nextKernelFiles, planSetup, runGuest, type GuestOutcome, type Setup } from '../machine.js'
+import { appFiles, exitCodeOfResult, explainFailure, memoryFor, nextKernelFiles, parseMemory, planSetup, runGuest, type GuestOutcome, type Setup } from '../machine.js'
 import type { Step } from '../runner.js'
 import { combine, expect, INPUT_SIZE, judge, judgeControl, observe, verifyJob, verifyTimeout, type Expectation, type Observed, type Verdict } from '../scenarios/verify.js'
 import { parseSize } from '../sizes.js'
@@ -76,7 +76,7 @@ export async function verify(options: VerifyOptions, context: Context): Promise<
   let input = options.input === undefined ? '' : resolve(options.input)
   let size = input ? await sizeOf(input) : 0
   const controlBytes = Math.min(patternBytes, CONTROL_BYTES)
-  const memory = (pattern: number): number => (options.memory === undefined ? memoryFor(pattern + size * 3) : Math.floor(parseSize(options.memory, '--memory') / 2 ** 20))
+  const memory = (pattern: number): number => (options.memory === undefined ? memoryFor(pattern + size * 3) : parseMemory(options.memory))
   const requireMemory = (): void => requireHostMemory(memory(patternBytes) + memory(controlBytes))
   requireMemory()
   const seed = options.seed ?? 1
@@ -163,7 +163,7 @@ export async function verify(options: VerifyOptions, context: Context): Promise<
   try {
     if (!(await context.run(steps))) return ExitCode.ok
   } finally {
-    await rm(questions, { force: true })
+    if (!context.options.dryRun) await rm(questions, { force: true })
   }
   if (!setup || !wanted || !real || !control) throw new Error('the plan of verify was not carried out')
 
@@ -182,6 +182,9 @@ export async function verify(options: VerifyOptions, context: Context): Promise<
 async function sizeOf(path: string): Promise<number> {
   const info = await stat(path).catch(() => undefined)
   if (!info?.isFile()) throw new UsageError({ expected: '--input to name a file', found: info ? `something else at ${path}` : `nothing at ${path}` })
+  await access(path, constants.R_OK).catch((error: NodeJS.ErrnoException) => {
+    throw new UsageError({ expected: '--input to name a file that can be read', found: `${error.code ?? error.message} at ${path}` })
+  })
   return info.size
 }
 

@@ -5,7 +5,7 @@
 
 import { createHash } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
-import { copyFile, lstat, mkdir, open, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { access, constants, copyFile, lstat, mkdir, open, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, join, relative, resolve } from 'node:path'
 import { Readable, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -58,10 +58,16 @@ export async function chooseRoad(options: Pick<SourceOptions, 'source' | 'mirror
     const path = resolve(options.source)
     const info = await stat(path).catch(() => undefined)
     if (!info) throw new UsageError({ expected: `--source to name a tarball or a folder`, found: `nothing at ${options.source}` })
+    await access(path, constants.R_OK).catch((error: NodeJS.ErrnoException) => {
+      throw new UsageError({ expected: '--source to name a tarball or a folder that can be read', found: `${error.code ?? error.message} at ${path}` })
+    })
     return { kind: info.isDirectory() ? 'dir' : 'tarball', path }
   }
   const mirror = options.mirror ?? env.KMHO_KERNEL_MIRROR
-  if (mirror) return { kind: 'upstream', mirror }
+  if (mirror) {
+    if (!/^https?:/.test(mirror) || !URL.canParse(mirror)) throw new UsageError({ expected: '--mirror, or KMHO_KERNEL_MIRROR, to be a URL with http or https', found: mirror })
+    return { kind: 'upstream', mirror }
+  }
   if (isDebian(options.osRelease ?? (await readFile('/etc/os-release', 'utf8').catch(() => '')))) return { kind: 'debian' }
   return { kind: 'upstream', mirror: UPSTREAM_SITE }
 }
