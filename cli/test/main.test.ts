@@ -183,6 +183,7 @@ test('clean says what it would remove, and removes only from the cache', async (
   const { status, stdout, cache } = await kmho(t, ['--dry-run', 'clean', '--all'])
   assert.equal(status, 0)
   for (const line of stdout.trim().split('\n')) assert.ok(line.startsWith(`rm -rf ${cache}/`), line)
+  for (const name of ['kernels', 'bench']) assert.ok(stdout.includes(`rm -rf ${cache}/${name}\n`), stdout)
 })
 
 test('help and version are no errors', async (t) => {

@@ -14,7 +14,7 @@ export interface CleanOptions {
 
 /** Folders of the cache that --all spares nothing of, and --kernels only the first of. */
 const KERNEL_FOLDERS = ['kernels', 'objects', 'trees'] as const
-const ALL_FOLDERS = [...KERNEL_FOLDERS, 'bases', 'sources', 'ccache', 'images', 'addons', 'accel', 'inputs', 'selftests'] as const
+const ALL_FOLDERS = [...KERNEL_FOLDERS, 'bases', 'sources', 'ccache', 'images', 'addons', 'accel', 'inputs', 'selftests', 'bench'] as const
 
 export async function clean(options: CleanOptions, context: Context): Promise<ExitCode> {
   const { cache } = context
