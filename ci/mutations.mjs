@@ -89,6 +89,10 @@ async function mutations() {
   const { add, finish, heading, options, tally } = await import('./lib.mjs')
   const { os } = await import('zx')
   const chosen = MUTATIONS.filter(({ name }) => !options.only || name === options.only)
+  if (chosen.length === 0) {
+    process.stderr.write(`kmho: expected --only to name one of ${MUTATIONS.map(({ name }) => `"${name}"`).join(', ')}, found ${options.only}\n`)
+    return 2
+  }
   const stale = await staleMutations()
   for (const line of stale) process.stderr.write(`kmho: ${line}\n`)
   if (stale.length > 0) return 1

@@ -10,8 +10,8 @@ async function all() {
   if (ready !== 0) return ready
   const { add, finish, tally } = await import('./lib.mjs')
   let total = tally(0)
-  for (const [file, name] of [['doctor', 'doctor'], ['lint', 'lint'], ['addon', 'addon'], ['unit', 'unit'], ['kernels', 'kernels'], ['guests', 'guests'], ['survival', 'survival']]) {
-    const step = await import(`./${file}.mjs`)
+  for (const name of ['doctor', 'lint', 'addon', 'unit', 'kernels', 'guests', 'survival']) {
+    const step = await import(`./${name}.mjs`)
     const start = Date.now()
     const result = await step[name]()
     total = add(total, result)
