@@ -2,7 +2,7 @@
 // `kmho bench`: memory carried over a kexec by LUO's memfd on the stock kernel, by the same on
 // ours, and by kmho(2); the same guest for all, in turn, several times. Tables, JSON, plots.
 
-import { cpus, release, totalmem } from 'node:os'
+import { cpus, totalmem } from 'node:os'
 import { appendFile, copyFile, mkdir, open, readFile, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { optionValue, portSocketPath, type Job, type VmResult } from '../../../qemu/src/index.js'
@@ -121,7 +121,7 @@ function describe({ options, setups }: Bench): object {
     ok: true,
     arch: setups.default.arch,
     runs: options.runs,
-    machine: { cpu: cpus()[0]?.model ?? '', cpus: cpus().length, memoryMiB: Math.round(totalmem() / 2 ** 20), release: release(), accel: setups.default.accel },
+    machine: { cpu: cpus()[0]?.model ?? '', cpus: cpus().length, memoryMiB: Math.round(totalmem() / 2 ** 20), accel: setups.default.accel },
     kernels: Object.fromEntries(Object.entries(setups).map(([flavor, { kernel }]) => [flavor, { release: kernel.release, source: kernel.source, build: basename(dirname(kernel.image)) }])),
   }
 }
