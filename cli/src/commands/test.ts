@@ -10,7 +10,7 @@ import { ExitCode, UsageError } from '../errors.js'
 import { ensureTree } from '../kernel/build.js'
 import { readBase } from '../kernel/base.js'
 import { appFiles, cliFiles, explainFailure, GUEST_BASE_MIB, nextKernelFiles, planSetup, runGuest, type Setup } from '../machine.js'
-import { addonScenarios, harnessScenarios, khoScenario, kunitScenario, operatorScenarios, selftestScenarios, type TestScale } from '../scenarios/guest-tests.js'
+import { addonScenarios, harnessScenarios, judgeReleases, khoScenario, kunitScenario, operatorScenarios, selftestScenarios, type TestScale } from '../scenarios/guest-tests.js'
 import type { KtapResult } from '../scenarios/ktap.js'
 import { exitCodeOfResults, type Scenario } from '../scenarios/scenario.js'
 import { buildSelftests, listSelftests } from '../selftests.js'
@@ -110,7 +110,10 @@ async function runScenario(scenario: Scenario, setup: Setup, options: TestOption
       },
       context,
     )
-    const results = scenario.judge(outcome.result, await readFile(outcome.result.console, 'utf8').catch(() => ''))
+    const results = [
+      ...scenario.judge(outcome.result, await readFile(outcome.result.console, 'utf8').catch(() => '')),
+      ...judgeReleases(outcome.result, setup.kernel.release, setup.kernel.successor.release),
+    ]
     const bad = results.filter(({ status }) => status === 'failed')
     if (bad.length === 0) progress.done(`${results.length} results, ${seconds(outcome.result.ms)}`)
     else progress.fail()

@@ -68,6 +68,15 @@ function judgeMachine(result: VmResult): KtapResult[] {
   return [failed(`the guest ended well (${result.outcome})`, result.reason, ...result.findings.slice(0, 3).map(({ kind, line }) => `${kind}: ${line}`), `console: ${result.console}`, `again: ${result.command}`)]
 }
 
+/** Every kernel has to be the one that was asked for, as --from and --to do; `next` is where each kexec goes. */
+export function judgeReleases({ kernels }: VmResult, first: string, next: string): KtapResult[] {
+  const wrong = kernels.flatMap(({ stage, release }) => {
+    const wanted = stage === 1 ? first : next
+    return release === wanted ? [] : [`expected ${wanted} as kernel ${stage}, found ${release}`]
+  })
+  return wrong.length === 0 ? [] : [failed('the kernels were those asked for', ...wrong)]
+}
+
 const KERNEL = { image: 'next/image', initrd: 'next/initrd' }
 const NEXT: Step = { type: 'kexec', ...KERNEL }
 const LOAD: Step = { type: 'load', ...KERNEL }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isAllowed, type GuestEvent, type VmResult } from '../../../qemu/src/index.js'
-import { harnessScenarios, kunitScenario, selftestScenarios, type TestScale } from '../../src/scenarios/guest-tests.js'
+import { harnessScenarios, judgeReleases, kunitScenario, selftestScenarios, type TestScale } from '../../src/scenarios/guest-tests.js'
 import type { Scenario } from '../../src/scenarios/scenario.js'
 
 const SELFTESTS = [
@@ -86,6 +86,14 @@ test('a kernel that complained fails the run although every test in it passed', 
   const results = named('errors').judge(result(said('errors', 1, 'TAP version 13\n1..1\nok 1 x', 0), 'oops'), '')
   assert.deepEqual(results.map(({ status }) => status), ['passed', 'failed'])
   assert.match(results[1]?.name ?? '', /the guest ended well \(oops\)/)
+})
+
+test('a kernel of another release than was asked for fails the run', () => {
+  const ran = (...releases: string[]): VmResult => ({ ...result([]), kernels: releases.map((release, i) => ({ stage: i + 1, release, bootId: `boot-${i}`, cmdline: '', at: i })) })
+  const judge = (...releases: string[]): string[] => judgeReleases(ran(...releases), '7.2.9-kmho', '7.3.4-kmho-next').map(({ status, name, detail }) => [status, name, ...detail].join(': '))
+  assert.deepEqual(judge('7.2.9-kmho', '7.3.4-kmho-next', '7.3.4-kmho-next'), [])
+  assert.deepEqual(judge('7.3.4-kmho', '7.3.4-kmho-next'), ['failed: the kernels were those asked for: expected 7.2.9-kmho as kernel 1, found 7.3.4-kmho'])
+  assert.deepEqual(judge('7.2.9-kmho', '7.2.9-kmho-next'), ['failed: the kernels were those asked for: expected 7.3.4-kmho-next as kernel 2, found 7.2.9-kmho-next'])
 })
 
 test('a program that says why it cannot run is skipped', () => {
