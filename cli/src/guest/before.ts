@@ -93,7 +93,8 @@ async function main(path: string, sizePath: string, questionsPath: string, patte
       if (patternBytes > 0) handover(KEYS.pattern, memoryOf((role) => role === 'pattern'))
     })
     done.ok = true
-    const held = query().records
+    // Of the memory: the directory says only where that lies.
+    const held = query().records.filter(({ key }) => key !== KEYS.directory)
     done.found = held.length
     done.bytes = held.reduce((sum, record) => sum + record.bytes, 0)
   } catch (error) {
