@@ -7,6 +7,7 @@ import { totalmem } from 'node:os'
 import { delimiter, join } from 'node:path'
 import type { Command } from './command.js'
 import { archFacts, ARCHES, type Arch } from './kernel/arch.js'
+import { LARGEST_GUEST_MIB } from './scenarios/guest-tests.js'
 
 export interface Check {
   name: string
@@ -104,6 +105,8 @@ export interface DoctorOptions {
   host: Arch
   cacheRoot: string
   paths?: readonly string[]
+  /** Bytes of this machine; otherwise they are asked for. */
+  memory?: number
   /** The accelerator that a boot was seen to work on, where one was tried. */
   accel?: string
 }
@@ -120,12 +123,14 @@ export async function examine(options: DoctorOptions): Promise<Check[]> {
     found: `${(space / 2 ** 30).toFixed(0)} GiB free for ${options.cacheRoot}`,
     ...(space >= WANTED_BYTES ? {} : { mend: `free some, at least ${WANTED_BYTES / 2 ** 30} GiB, or set KMHO_CACHE to a folder on a larger disk` }),
   })
-  checks.push({
-    name: 'memory',
-    ok: totalmem() >= WANTED_MEMORY,
-    found: `${(totalmem() / 2 ** 30).toFixed(0)} GiB`,
-    ...(totalmem() >= WANTED_MEMORY ? {} : { mend: 'a guest of the default size needs a machine of 3 GiB' }),
-  })
+  const memory = options.memory ?? totalmem()
+  const lacks =
+    memory < WANTED_MEMORY
+      ? 'a guest of the default size needs a machine of 3 GiB'
+      : memory < LARGEST_GUEST_MIB * 2 ** 20
+        ? `enough but for the tests, whose largest guest has ${LARGEST_GUEST_MIB / 1024} GiB`
+        : undefined
+  checks.push({ name: 'memory', ok: memory >= WANTED_MEMORY, found: `${(memory / 2 ** 30).toFixed(0)} GiB`, ...(lacks ? { mend: lacks } : {}) })
   checks.push({ name: 'accelerator', ok: true, found: await describeAccel(options.accel) })
   return checks
 }

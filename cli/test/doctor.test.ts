@@ -16,6 +16,16 @@ test('each thing that is missing is named, one by one, with its package', async 
   assert.equal(of('disk space')?.found.includes('not/there/yet'), true)
 })
 
+test('a machine may have memory for guests and not for those of the tests', async () => {
+  const memory = async (gib: number): Promise<unknown> => {
+    const { ok, mend } = (await examine({ host: 'x86_64', cacheRoot: '/', memory: gib * 2 ** 30 })).find(({ name }) => name === 'memory')!
+    return [ok, mend]
+  }
+  assert.deepEqual(await memory(2), [false, 'a guest of the default size needs a machine of 3 GiB'])
+  assert.deepEqual(await memory(4), [true, 'enough but for the tests, whose largest guest has 7 GiB'])
+  assert.deepEqual(await memory(8), [true, undefined])
+})
+
 test('the cross compiler that is wanted is that of the other architecture', () => {
   const names = (host: 'x86_64' | 'arm64'): string[] => needs(host).map((need) => need.package)
   assert.ok(names('x86_64').includes('gcc-aarch64-linux-gnu') && names('x86_64').includes('libc6-dev-arm64-cross'))

@@ -16,6 +16,7 @@ const CALLS_IN_TIME = 20_000
 const SELFTEST_MIB = 1536
 /** hugetlb: room for a huge page of 1 GiB at a multiple of its size. The others fill most of what there is, again and again. */
 const MEMORY_MIB: Readonly<Record<string, number>> = { hugetlb: 7168, pressure: 1024, called_off_kexec: 1024 }
+export const LARGEST_GUEST_MIB = Math.max(...Object.values(MEMORY_MIB))
 /** The app's files in a guest's own memory. */
 const LOCAL_APP = '/tmp/app'
 
