@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // The number of kmho(2), the only place in the addon that states it. A test compares it with the system-call tables
-// that kernel/patches changes and with kernel/base.json.
+// that kernel/patches changes.
 
 #ifndef KMHO_NATIVE_SRC_SYSCALL_NUMBER_H_
 #define KMHO_NATIVE_SRC_SYSCALL_NUMBER_H_
