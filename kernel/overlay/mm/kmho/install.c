@@ -544,12 +544,20 @@ static bool kmho_folio_claim(struct folio *folio, unsigned int order)
 		refs = nr;
 	}
 
-	/* Reclaim and compaction find folios on the LRU lists: off with it. */
-	isolated = folio_test_lru(folio) && folio_isolate_lru(folio);
-	if (!folio_ref_freeze(folio, refs + isolated)) {
-		if (isolated)
-			folio_putback_lru(folio);
-		return false;
+	/*
+	 * Reclaim and compaction find folios on the LRU lists: off with it. Who
+	 * had it off just now may have put it back before its count was frozen.
+	 */
+	for (;;) {
+		isolated = folio_test_lru(folio) && folio_isolate_lru(folio);
+		if (!folio_ref_freeze(folio, refs + isolated)) {
+			if (isolated)
+				folio_putback_lru(folio);
+			return false;
+		}
+		if (isolated || !folio_test_lru(folio))
+			break;
+		folio_ref_unfreeze(folio, refs);
 	}
 
 	folio_unqueue_deferred_split(folio);
