@@ -381,15 +381,15 @@ void kmho_splice_commit(struct kmho_table *table, struct kmho_splice *splice)
 void kmho_table_remove(struct kmho_table *table, u64 start, u64 end)
 {
 	struct kmho_pos from = kmho_table_seek(table, start);
-	unsigned long page = from.page;
+	unsigned long page = from.page, nr_gone = 0;
 	unsigned int slot = from.slot;
 
-	while (page < table->nr_pages) {
-		struct kmho_page_ser *ser = table->pages[page];
+	while (page + nr_gone < table->nr_pages) {
+		struct kmho_page_ser *ser = table->pages[page + nr_gone];
 		unsigned int to = slot;
 
 		while (to < ser->count &&
-		       kmho_entry_value(table, page, to) < end)
+		       kmho_entry_value(table, page + nr_gone, to) < end)
 			to++;
 
 		memmove(kmho_page_entry(table, ser, slot),
@@ -401,18 +401,23 @@ void kmho_table_remove(struct kmho_table *table, u64 start, u64 end)
 
 		/* Something is left behind the span: it ends here. */
 		if (slot < ser->count)
-			return;
+			break;
 
+		/* Only the first can have some left before it. */
 		slot = 0;
 		if (ser->count) {
 			page++;
 			continue;
 		}
 		kmho_page_free(ser);
-		table->nr_pages--;
-		memmove(table->pages + page, table->pages + page + 1,
-			(table->nr_pages - page) * sizeof(*table->pages));
+		nr_gone++;
 	}
+
+	if (!nr_gone)
+		return;
+	table->nr_pages -= nr_gone;
+	memmove(table->pages + page, table->pages + page + nr_gone,
+		(table->nr_pages - page) * sizeof(*table->pages));
 }
 
 /**
