@@ -839,8 +839,8 @@ static bool kmho_object_next(struct kmho_object *obj, unsigned long *index,
 	return found;
 }
 
-/* Notes that are struck out at a time, with interrupts off */
-#define KMHO_MAX_STRUCK	BIT(16)
+/* Notes that are struck out, or copied, at a time, with interrupts off */
+#define KMHO_MAX_NOTES	BIT(16)
 
 /*
  * The next block from @i on that is to be looked at, or @nr. Where there is
@@ -853,7 +853,7 @@ static unsigned long kmho_claim_next(struct kmho_claim *claim, unsigned long i,
 	struct kmho_object *obj = claim->obj;
 
 	while ((i = find_next_bit(claim->dirty, nr, i)) < nr) {
-		unsigned long end = min(nr, i + KMHO_MAX_STRUCK);
+		unsigned long end = min(nr, i + KMHO_MAX_NOTES);
 		unsigned long index = max(claim->node.start,
 					  (first + i) * PTRS_PER_PTE);
 		unsigned long next = end;
@@ -1264,7 +1264,7 @@ int kmho_claims_cut(struct kmho_record *rec, unsigned long addr)
 	struct kmho_claim *claim = mtree_load(&rec->claims, addr);
 	struct kmho_object *obj;
 	struct kmho_claim *rest;
-	unsigned long i, index;
+	unsigned long i, index, first, nr;
 
 	if (!claim || claim->start == addr)
 		return 0;
@@ -1288,17 +1288,28 @@ int kmho_claims_cut(struct kmho_record *rec, unsigned long addr)
 	claim->nr_pages -= rest->nr_pages;
 	claim->end = addr;
 
+	/* What changes from here on is noted for both. */
 	xa_lock_irq(obj->pages);
-	for (i = 0; i < kmho_claim_nr_blocks(rest); i++) {
-		unsigned long block = kmho_block_of(index) + i;
+	interval_tree_insert(&rest->node, &obj->claims);
+	xa_unlock_irq(obj->pages);
 
-		if (test_bit(kmho_claim_bit(claim, block), claim->dirty))
-			__set_bit(i, rest->dirty);
+	first = kmho_claim_bit(claim, kmho_block_of(index));
+	nr = kmho_claim_nr_blocks(rest);
+	for (i = 0; i < nr; i += KMHO_MAX_NOTES) {
+		unsigned long bit = first + i;
+
+		xa_lock_irq(obj->pages);
+		for_each_set_bit_from(bit, claim->dirty,
+				      first + min(nr, i + KMHO_MAX_NOTES))
+			__set_bit(bit - first, rest->dirty);
+		xa_unlock_irq(obj->pages);
+		cond_resched();
 	}
+
+	xa_lock_irq(obj->pages);
 	interval_tree_remove(&claim->node, &obj->claims);
 	claim->node.last = index - 1;
 	interval_tree_insert(&claim->node, &obj->claims);
-	interval_tree_insert(&rest->node, &obj->claims);
 	xa_unlock_irq(obj->pages);
 	return 0;
 }
