@@ -842,14 +842,15 @@ static int kmho_fault_in(struct kmho_collector *c)
  * @nr_migrated: grows by the pages that were moved
  *
  * Context: in memalloc_pin_save(): a scratch area is movable memory, where a
- * pin must not be.
+ * pin must not be. The OOM killer is not called: whom it kills may have a record,
+ * which frees nothing, and waits for who calls this.
  * Return: 0, even if some of them are still where they were; -ENOMEM.
  */
 int kmho_migrate(struct list_head *folios, u64 *nr_migrated)
 {
 	struct migration_target_control mtc = {
 		.nid = NUMA_NO_NODE,
-		.gfp_mask = GFP_USER | __GFP_NOWARN,
+		.gfp_mask = GFP_USER | __GFP_NOWARN | __GFP_RETRY_MAYFAIL,
 		.reason = MR_LONGTERM_PIN,
 	};
 	unsigned int nr = 0;

@@ -33,6 +33,8 @@ enum {
 	WAITING_NEXT,
 	FILLER,		/* where memory is used up */
 	SETTLED,
+	CROWDED,
+	FILLERS,	/* the last: each a record of its own */
 };
 
 #define SEED(place)	(0xca11edULL + (place))
@@ -47,7 +49,7 @@ enum {
 enum { STORES, CALLS, NR_WRITERS };
 
 #define FIRST_HOLE	(1UL + NR_WRITERS)
-#define NR_HOLES	16381UL
+#define NR_HOLES	4093UL
 #define HOLES_EACH	(NR_HOLES / NR_WRITERS)
 #define NR		(FIRST_HOLE + NR_HOLES + 1)
 #define LEAP		577
@@ -171,7 +173,7 @@ static void *write_on(void *arg)
 			fill_by_call(o, hole_of(w, n));
 		__atomic_store_n(&head->completed[w], n, __ATOMIC_RELEASE);
 		__atomic_store_n(&writer->completed, n, __ATOMIC_RELEASE);
-		usleep(5000);
+		usleep(20000);
 	}
 	return NULL;
 }
@@ -505,6 +507,88 @@ static void starved(void)
 	must(ret == -1 && errno == ENOMEM);
 }
 
+/* ---- no memory to move anything to ---- */
+
+#define NR_CROWDED	32768UL
+#define NR_FILLER	1024UL
+#define NR_SPARE	4096UL
+#define ROOM_KIB	(96 << 10)	/* less than that, more than watermarks */
+
+static unsigned long filler(unsigned long n)
+{
+	return kt_addr(FILLERS) + n * NR_FILLER * kt_page;
+}
+
+/* What is handed over lies in no scratch area: uses up what there is outside of them */
+static __noreturn void be_crowd(void)
+{
+	unsigned long n, spare = kt_addr(FILLER);
+
+	/* a page of this program that has to be read would be waited for */
+	must(!mlockall(MCL_CURRENT));
+	kt_map(spare, NR_SPARE);
+	must(!madvise(kt_ptr(spare), NR_SPARE * kt_page, MADV_POPULATE_WRITE));
+	for (n = 0; kt_meminfo("MemFree") - kt_meminfo("CmaFree") > ROOM_KIB; n++) {
+		kt_map(filler(n), NR_FILLER);
+		must(!madvise(kt_ptr(filler(n)), NR_FILLER * kt_page, MADV_POPULATE_WRITE));
+		must(!kt_handover(kt_key(FILLERS + n), filler(n), NR_FILLER));
+	}
+	printf("# %lu MiB fill what is not in a scratch area\n", n * NR_FILLER * kt_page >> 20);
+	kt_quiet();
+	say(&common->held);
+	while (!__atomic_load_n(&common->go, __ATOMIC_ACQUIRE))
+		pause_a_little();
+	/* a DROP may need a little itself */
+	must(!madvise(kt_ptr(spare), NR_SPARE * kt_page, MADV_DONTNEED));
+	while (n--)
+		must(!kt_drop(kt_key(FILLERS + n)));
+	_exit(0);
+}
+
+/*
+ * What has come to a live record lies in scratch areas, as there is no other memory. It
+ * cannot be moved, and there is no kexec; but nobody is killed to make room for it, whose
+ * memory would not be free then either, as it is somebody's record.
+ */
+static void crowded_before(void)
+{
+	long killed = kt_field("/proc/vmstat", "oom_kill");
+	unsigned long base = kt_addr(CROWDED);
+	cpu_set_t last;
+	pid_t crowd;
+
+	need_loaded();
+	setup();
+	must(killed >= 0);
+	must(!mlockall(MCL_CURRENT));
+	/* the last node has the scratch area where this finds most */
+	CPU_ZERO(&last);
+	CPU_SET(sysconf(_SC_NPROCESSORS_ONLN) - 1, &last);
+	must(!sched_setaffinity(0, sizeof(last), &last));
+	kt_map(base, NR_CROWDED);
+	must(!madvise(kt_ptr(base), NR_CROWDED * kt_page, MADV_NOHUGEPAGE));
+	must(!kt_handover(kt_key(CROWDED), base, NR_CROWDED));
+	crowd = kt_fork();
+	if (!crowd)
+		be_crowd();
+	wait_for(&common->held, crowd);
+	kt_fill(base, 0, NR_CROWDED, SEED(CROWDED));
+	must_fail(ENOMEM, call_for_kexec());
+	say(&common->go);
+	must(!kt_wait(crowd));
+	must(kt_field("/proc/vmstat", "oom_kill") == killed);
+	must(kt_same(base, 0, NR_CROWDED, SEED(CROWDED)));
+	kt_stay();
+}
+
+static void crowded_after(void)
+{
+	unsigned long base = kt_addr(CROWDED);
+
+	must(!kt_takeover(kt_key(CROWDED), base, NR_CROWDED));
+	must(kt_same(base, 0, NR_CROWDED, SEED(CROWDED)));
+}
+
 /* ---- no memory ---- */
 
 /* Who may not lock what it likes has all that its user has handed over looked at again */
@@ -789,6 +873,8 @@ static void waiting_again(void)
 }
 
 static const struct kt_case cases[] = {
+	{ "with nowhere to move memory to, nobody is killed, and everything goes on",
+	  .before = crowded_before, .after = crowded_after },
 	{ "without memory for the step before a kexec everything goes on",
 	  .before = starved_before, .after = starved_after },
 	{ "with a record that cannot be completed everything goes on",
