@@ -309,6 +309,31 @@ struct kmho_mm {
 };
 
 /**
+ * enum kmho_spoil - what the next kernel is to find wrong with a record
+ * @KMHO_SPOIL_NOTHING:	nothing
+ * @KMHO_SPOIL_BIT:	a bit of a table that only its checksum knows of
+ * @KMHO_SPOIL_CRC:	the checksum of its header
+ * @KMHO_SPOIL_UID:	its owner is nobody; this and what follows has the right
+ *			checksums
+ * @KMHO_SPOIL_COUNT:	it has a page less than its header says
+ * @KMHO_SPOIL_AREA:	memory of a kind that there is not
+ * @KMHO_SPOIL_EXTENT:	a page that lies outside its areas
+ * @KMHO_SPOIL_TWICE:	it is there twice; the first is sound
+ * @KMHO_NR_SPOILS:	how many there are
+ */
+enum kmho_spoil {
+	KMHO_SPOIL_NOTHING,
+	KMHO_SPOIL_BIT,
+	KMHO_SPOIL_CRC,
+	KMHO_SPOIL_UID,
+	KMHO_SPOIL_COUNT,
+	KMHO_SPOIL_AREA,
+	KMHO_SPOIL_EXTENT,
+	KMHO_SPOIL_TWICE,
+	KMHO_NR_SPOILS,
+};
+
+/**
  * struct kmho_record - a key and the memory behind it
  * @rcu:	its last user has gone; faults may still look at it
  * @hash:	in the registry, by owner and key
@@ -328,7 +353,7 @@ struct kmho_mm {
  * @frozen:	@mm has the memory mapped, but can no longer change it
  * @sealed:	complete for the kexec under way; faults that would change it
  *		wait
- * @flip:	flip a bit of it once it is sealed (CONFIG_KMHO_DEBUG)
+ * @spoil:	what is made wrong of it once it is sealed (CONFIG_KMHO_DEBUG)
  * @ranges:	&struct kmho_range of a live record, sorted by their addresses
  *		in the record; parts of it that no range covers are held
  * @areas:	&struct kmho_area_ser; of a live record as they were when it was
@@ -356,7 +381,7 @@ struct kmho_record {
 	bool gone;
 	bool frozen;
 	bool sealed;
-	bool flip;
+	enum kmho_spoil spoil;
 	struct list_head ranges;
 	struct kmho_table areas;
 	struct kmho_table extents;

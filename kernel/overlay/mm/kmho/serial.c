@@ -31,7 +31,10 @@ static struct kmho_table kmho_lists;
 bool kmho_ready __read_mostly;
 static DECLARE_WAIT_QUEUE_HEAD(kmho_unready);
 
-/* The version to claim; another than our own has the next kernel refuse it. */
+/*
+ * The version to claim; another than our own has the next kernel refuse it, and 0
+ * find a wrong checksum as well.
+ */
 static u32 kmho_version = KMHO_ABI_VERSION;
 
 VISIBLE_IF_KUNIT u32 kmho_root_crc(const struct kmho_root_ser *root, size_t size)
@@ -81,6 +84,8 @@ static void kmho_root_write(void)
 		       sizeof(*kmho_root) - KMHO_ROOT_HEAD);
 	}
 	kmho_root->crc = kmho_root_crc(kmho_root, sizeof(*kmho_root));
+	if (IS_ENABLED(CONFIG_KMHO_DEBUG) && !kmho_version)
+		kmho_root->crc ^= 1;
 }
 
 /**
@@ -103,6 +108,53 @@ int kmho_list_table(const struct kmho_table *table, u32 flags)
 	return ser.first ? kmho_table_append(&kmho_lists, &ser) : 0;
 }
 
+/* Have the next kernel find something wrong with a record that is sealed. */
+static int kmho_record_spoil(struct kmho_record *rec,
+			     struct kmho_record_ser *ser)
+{
+	struct kmho_pos in_areas = { }, in_extents = { };
+	struct kmho_extent_ser *ext;
+	struct kmho_area_ser *area;
+
+	area = kmho_table_at(&rec->areas, &in_areas);
+	ext = kmho_table_at(&rec->extents, &in_extents);
+	if (!area || !ext)
+		return 0;
+
+	switch (rec->spoil) {
+	case KMHO_SPOIL_BIT:
+		area->flags ^= KMHO_AREA_DONTDUMP;
+		return 0;
+	case KMHO_SPOIL_CRC:
+		ser->crc ^= 1;
+		return 0;
+	case KMHO_SPOIL_UID:
+		ser->uid = U32_MAX;
+		break;
+	case KMHO_SPOIL_COUNT:
+		ser->nr_pages++;
+		break;
+	case KMHO_SPOIL_AREA:
+		area->kind = U32_MAX;
+		kmho_table_touch(&rec->areas, in_areas);
+		kmho_table_seal(&rec->areas, false);
+		break;
+	case KMHO_SPOIL_EXTENT:
+		/* a block before the area */
+		ext->where -= (u64)PTRS_PER_PTE << KMHO_EXTENT_NR_BITS;
+		kmho_table_touch(&rec->extents, in_extents);
+		kmho_table_seal(&rec->extents, false);
+		break;
+	case KMHO_SPOIL_TWICE:
+		return kmho_table_append(&kmho_records, ser);
+	default:
+		return 0;
+	}
+
+	ser->crc = kmho_record_crc(*ser);
+	return 0;
+}
+
 static int kmho_record_write(struct kmho_record *rec)
 {
 	struct kmho_record_ser ser = {
@@ -123,12 +175,10 @@ static int kmho_record_write(struct kmho_record *rec)
 	kmho_table_seal(&rec->areas, false);
 	kmho_table_seal(&rec->extents, false);
 	ser.crc = kmho_record_crc(ser);
-	/* A bit that only the checksum can know of */
-	if (IS_ENABLED(CONFIG_KMHO_DEBUG) && rec->flip) {
-		struct kmho_pos pos = { };
-		struct kmho_area_ser *area = kmho_table_at(&rec->areas, &pos);
-
-		area->flags ^= KMHO_AREA_DONTDUMP;
+	if (IS_ENABLED(CONFIG_KMHO_DEBUG) && rec->spoil) {
+		err = kmho_record_spoil(rec, &ser);
+		if (err)
+			return err;
 	}
 
 	err = kmho_list_table(&rec->areas, 0);
@@ -361,6 +411,13 @@ static int kmho_record_read(const struct kmho_record_ser *ser)
 	uid = make_kuid(&init_user_ns, ser->uid);
 	if (!uid_valid(uid))
 		return -EINVAL;
+
+	/* What it leads to may be that one's. */
+	rec = kmho_record_get(uid, ser->key);
+	if (rec) {
+		kmho_record_put(rec);
+		return -EEXIST;
+	}
 
 	rec = kmho_record_alloc(uid, ser->key);
 	if (!rec)
@@ -612,21 +669,28 @@ int kmho_wait_ready(void)
 }
 
 #ifdef CONFIG_KMHO_DEBUG
-static int kmho_flip_set(void *data, u64 key)
+static u32 kmho_spoil_how = KMHO_SPOIL_BIT;
+
+static int kmho_spoil_set(void *data, u64 key)
 {
+	u32 how = READ_ONCE(kmho_spoil_how);
 	struct kmho_record *rec = NULL;
 	int err = -ENOENT;
 
+	if (how >= KMHO_NR_SPOILS)
+		return -EINVAL;
+
 	while ((rec = kmho_record_next(rec))) {
 		if (rec->key == key) {
-			rec->flip = !kmho_claims_flip(rec);
+			if (!kmho_claims_flip(rec))
+				rec->spoil = how;
 			err = 0;
 		}
 	}
 
 	return err;
 }
-DEFINE_DEBUGFS_ATTRIBUTE(kmho_flip_fops, NULL, kmho_flip_set, "%llu\n");
+DEFINE_DEBUGFS_ATTRIBUTE(kmho_spoil_fops, NULL, kmho_spoil_set, "%llu\n");
 
 #ifdef MODULE_PARAM_PREFIX
 #undef MODULE_PARAM_PREFIX
@@ -638,8 +702,8 @@ static void __init kmho_debugfs_init(void)
 {
 	struct dentry *dir = debugfs_create_dir("kmho", NULL);
 
-	debugfs_create_file_unsafe("flip_bit", 0200, dir, NULL,
-				   &kmho_flip_fops);
+	debugfs_create_file_unsafe("spoil", 0200, dir, NULL, &kmho_spoil_fops);
+	debugfs_create_u32("spoil_how", 0600, dir, &kmho_spoil_how);
 	debugfs_create_u32("version", 0600, dir, &kmho_version);
 	debugfs_create_u32("pending_delay_ms", 0600, dir, &kmho_pending_delay);
 }

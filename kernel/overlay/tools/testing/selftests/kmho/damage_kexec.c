@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A bit that flips in what crosses the kexec: the record is refused and named in
- * the log, the others are whole, and its key is free.
+ * Something is wrong with what crosses the kexec: the record is refused and named in
+ * the log, the others are whole, and its key is free. Where it is wrong with all of
+ * it, nothing is believed, and the boot goes on.
  *
- * Provokes: kmho: (record with key 0x[0-9a-f]+ of uid \d+|object \d+) refused
+ * Provokes: kmho: (record with key 0x[0-9a-f]+ of uid \d+ refused|object \d+ refused|.*the last kernel)
  */
 #include <sys/klog.h>
 
@@ -11,15 +12,35 @@
 
 #define NR	64UL
 #define SEED(n)	(0xda3aULL + (n))
-#define FLIP	"/sys/kernel/debug/kmho/flip_bit"
+#define DEBUG	"/sys/kernel/debug/kmho/"
 
-static void flip_bit(unsigned long key)
+/* As in mm/kmho/internal.h */
+enum kmho_spoil {
+	KMHO_SPOIL_NOTHING,
+	KMHO_SPOIL_BIT,
+	KMHO_SPOIL_CRC,
+	KMHO_SPOIL_UID,
+	KMHO_SPOIL_COUNT,
+	KMHO_SPOIL_AREA,
+	KMHO_SPOIL_EXTENT,
+	KMHO_SPOIL_TWICE,
+	KMHO_NR_SPOILS,
+};
+
+static void write_debug(const char *name, unsigned long value)
 {
-	char text[32];
+	char path[64], text[32];
 
-	snprintf(text, sizeof(text), "%lu", key);
-	if (!kt_write_file(FLIP, text))
-		kt_skip("no %s (CONFIG_KMHO_DEBUG)", FLIP);
+	snprintf(path, sizeof(path), DEBUG "%s", name);
+	snprintf(text, sizeof(text), "%lu", value);
+	if (!kt_write_file(path, text))
+		kt_skip("no %s (CONFIG_KMHO_DEBUG)", path);
+}
+
+static void spoil(unsigned long key, enum kmho_spoil how)
+{
+	write_debug("spoil_how", how);
+	write_debug("spoil", key);
 }
 
 static bool log_says(const char *what)
@@ -39,8 +60,8 @@ static void damage_before(void)
 	kt_need_root();
 	for (n = 0; n < 4; n++)
 		kt_give(kt_key(n), kt_addr(n), NR, SEED(n));
-	flip_bit(kt_key(1));
-	flip_bit(kt_key(3));
+	spoil(kt_key(1), KMHO_SPOIL_BIT);
+	spoil(kt_key(3), KMHO_SPOIL_BIT);
 	/* nothing is seen of it in this kernel */
 	for (n = 0; n < 4; n++)
 		must(kt_exists(kt_key(n)));
@@ -111,7 +132,7 @@ static void object_before(void)
 		s.bad = s.n == FIRST || s.n == LAST ? bad : -1;
 		kt_run(do_give_shared, &s);
 	}
-	flip_bit(kt_key(FIRST));
+	spoil(kt_key(FIRST), KMHO_SPOIL_BIT);
 }
 
 static void object_after(void)
@@ -127,6 +148,67 @@ static void object_after(void)
 	kt_take(kt_key(FIRST + 1), kt_addr(FIRST + 1), NR, SEED(FIRST));
 }
 
+/* ---- what the checksums do not know of ---- */
+
+#define KINDS	16UL	/* a record for each kind of damage */
+
+static void kinds_before(void)
+{
+	unsigned long how;
+
+	kt_need_root();
+	for (how = 0; how < KMHO_NR_SPOILS; how++) {
+		kt_give(kt_key(KINDS + how), kt_addr(KINDS + how), NR, SEED(KINDS + how));
+		spoil(kt_key(KINDS + how), how);
+	}
+}
+
+static void kinds_after(void)
+{
+	unsigned long how, remap = 0;
+	char text[64];
+
+	for (how = 0; how < KMHO_NR_SPOILS; how++) {
+		unsigned long key = kt_key(KINDS + how), base = kt_addr(KINDS + how);
+		bool sound = how == KMHO_SPOIL_NOTHING || how == KMHO_SPOIL_TWICE;
+
+		snprintf(text, sizeof(text), "key %#lx of uid %u refused", key,
+			 how == KMHO_SPOIL_UID ? -1U : 0);
+		must(log_says(text) == (how != KMHO_SPOIL_NOTHING));
+		must(kt_exists(key) == sound);
+		if (!sound) {
+			must_fail(ENOENT, kt_takeover_to(key, base, NR, &remap));
+			/* the key is free */
+			kt_give(key, base, NR, SEED(KINDS + how));
+		}
+		kt_take(key, base, NR, SEED(KINDS + how));
+		must(!kt_exists(key));
+	}
+}
+
+/* ---- nothing is sound ---- */
+
+#define LEFT	32UL
+
+static void root_after(void)
+{
+	kt_need_root();
+	kt_give(kt_key(LEFT), kt_addr(LEFT), NR, SEED(LEFT));
+	write_debug("version", 0);
+	must(kt_exists(kt_key(LEFT)));
+}
+
+static void root_again(void)
+{
+	unsigned long remap = 0;
+
+	must(log_says("what the last kernel left is damaged"));
+	must(!kt_exists(kt_key(LEFT)));
+	must_fail(ENOENT, kt_takeover_to(kt_key(LEFT), kt_addr(LEFT), NR, &remap));
+	kt_give(kt_key(LEFT), kt_addr(LEFT), NR, SEED(LEFT + 1));
+	kt_take(kt_key(LEFT), kt_addr(LEFT), NR, SEED(LEFT + 1));
+}
+
 static const struct kt_case cases[] = {
 	{
 		"a record with a flipped bit is refused, the others are whole",
@@ -137,6 +219,16 @@ static const struct kt_case cases[] = {
 		"shared memory with a flipped bit is refused, what lies beside it is whole",
 		.before = object_before,
 		.after = object_after,
+	},
+	{
+		"what has the right checksums is still looked at before it is believed",
+		.before = kinds_before,
+		.after = kinds_after,
+	},
+	{
+		"where all of it is damaged nothing is believed, and the boot goes on",
+		.after = root_after,
+		.again = root_again,
 	},
 };
 
