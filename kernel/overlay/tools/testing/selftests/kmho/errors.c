@@ -23,6 +23,10 @@
 #define PR_MDWE_REFUSE_EXEC_GAIN	1
 #endif
 
+#ifndef __NR_mseal
+#define __NR_mseal	462
+#endif
+
 #define SEED	0xe44ULL
 
 /* After a refusal: the right call works, and so does undoing it */
@@ -657,6 +661,89 @@ static void takeover_addr_in_use(void)
 	must(kt_same(kt_addr(3), 0, 4, SEED));
 }
 
+/* The place is private anonymous memory all over, and yet not to be taken: nothing changes there */
+static void refuses_place(unsigned long to)
+{
+	unsigned long base = kt_addr(0), remap;
+
+	/* as it is, beginning before it, and ending behind it */
+	remap = to;
+	must_refuse(EEXIST, kt_takeover_to(kt_key(0), base, 4, &remap));
+	remap = to - 2 * kt_page;
+	must_refuse(EEXIST, kt_takeover_to(kt_key(0), base, 4, &remap));
+	remap = to + 2 * kt_page;
+	must_refuse(EEXIST, kt_takeover_to(kt_key(0), base, 4, &remap));
+	must(kt_same(to, 0, 3, SEED + 1));
+	must(!kt_held_pages(to + 3 * kt_page, 1));
+}
+
+/* Four pages of it, the last one a hole, among eight that could be taken */
+static void map_place(unsigned long to)
+{
+	kt_map(to - 2 * kt_page, 8);
+	kt_fill(to, 0, 3, SEED + 1);
+}
+
+/* Nothing else than what was in the way was in the way */
+static void takes_place(unsigned long to)
+{
+	unsigned long remap = to;
+
+	must(!kt_takeover_to(kt_key(0), kt_addr(0), 4, &remap));
+	must(kt_same(to, 0, 4, SEED));
+}
+
+static void takeover_onto_record(void)
+{
+	unsigned long to = kt_addr(1);
+	struct kmho_record_info info;
+
+	kt_give(kt_key(0), kt_addr(0), 4, SEED);
+	map_place(to);
+	must(!kt_handover(kt_key(1), to, 4));
+	refuses_place(to);
+	must(!kt_info(kt_key(1), &info));
+	must(info.state == KMHO_STATE_LIVE && info.present == 3 * kt_page);
+	must(!kt_drop(kt_key(1)));
+	takes_place(to);
+}
+
+static void takeover_onto_sealed(void)
+{
+	unsigned long to = kt_addr(1);
+
+	kt_give(kt_key(0), kt_addr(0), 4, SEED);
+	map_place(to);
+	if (syscall(__NR_mseal, to, 4 * kt_page, 0))
+		kt_skip("mseal: %s", strerror(errno));
+	refuses_place(to);
+	/* what is sealed stays so; another place */
+	map_place(kt_addr(2));
+	takes_place(kt_addr(2));
+}
+
+/* What the pages that come are, its monitor would not be told */
+static void takeover_onto_watched(void)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	int fd = syscall(__NR_userfaultfd, O_CLOEXEC);
+	unsigned long to = kt_addr(1);
+	struct uffdio_register reg = {
+		.range = { to, 4 * kt_page },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	if (fd < 0)
+		kt_skip("no userfaultfd: %s", strerror(errno));
+	must(!ioctl(fd, UFFDIO_API, &api));
+	kt_give(kt_key(0), kt_addr(0), 4, SEED);
+	map_place(to);
+	must(!ioctl(fd, UFFDIO_REGISTER, &reg));
+	refuses_place(to);
+	must(!ioctl(fd, UFFDIO_UNREGISTER, &reg.range));
+	takes_place(to);
+}
+
 static void takeover_order(void)
 {
 	unsigned long base = kt_addr(0), to = kt_addr(1), remap;
@@ -1119,6 +1206,9 @@ static const struct kt_case cases[] = {
 	{ "takeover: an unknown key is ENOENT", .now = takeover_unknown_key },
 	{ "takeover: a range that is not in the record is ENOENT", .now = takeover_not_in_record },
 	{ "takeover: remap_addr in use is EEXIST", .now = takeover_addr_in_use },
+	{ "takeover: onto what is handed over is EEXIST", .now = takeover_onto_record },
+	{ "takeover: onto what is sealed is EEXIST", .now = takeover_onto_sealed },
+	{ "takeover: onto what userfaultfd watches is EEXIST", .now = takeover_onto_watched },
 	{ "takeover: the errors come in their order", .now = takeover_order },
 	{ "takeover: a second time is ENOENT", .now = takeover_twice },
 	{ "takeover: while the owner lives is EBUSY", .now = takeover_owner_lives },
