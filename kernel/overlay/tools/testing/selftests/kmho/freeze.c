@@ -215,6 +215,73 @@ static void frozen_huge(void)
 	must(kt_same(base, 0, 2 * size / kt_page, SEED(0)));
 }
 
+/* ---- under a writer ---- */
+
+#define NR_ROUNDS	40
+
+/* What the one that hands over knows of its writer, just before FREEZE and just after it */
+struct span {
+	__u64 earliest;
+	__u64 latest;
+};
+
+/* Not on the processor of the one that freezes, if there is another */
+static void run_on(long cpu)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu % sysconf(_SC_NPROCESSORS_ONLN), &cpus);
+	must(!sched_setaffinity(0, sizeof(cpus), &cpus));
+}
+
+static void *write_all_along(void *arg)
+{
+	run_on(1);
+	kt_write_around((unsigned long)arg, true);
+}
+
+static void do_running_writer(void *arg)
+{
+	struct span *span = arg;
+
+	run_on(0);
+	kt_map(kt_addr(0), 1 + KT_AROUND);
+	must(!kt_handover(kt_key(0), kt_addr(0), 1 + KT_AROUND));
+	kt_start_thread(write_all_along, 0);
+	/* somewhere else of it each time: @span has the round before's */
+	kt_wait_for_writes(0, 2 * KT_AROUND + span->latest % 997);
+	span->earliest = kt_completed(0);
+	must(!freeze(kt_key(0)));
+	span->latest = kt_completed(0);
+	must_be_frozen(kt_key(0), 1 + KT_AROUND);
+	/* each page has been written again by then, several times */
+	kt_wait_for_writes(0, span->latest + 20 * KT_AROUND);
+}
+
+/* The record is of one moment, within the call, and not of a later one page by page */
+static void running_writer(void)
+{
+	struct span *span = mmap(NULL, sizeof(*span), PROT_READ | PROT_WRITE,
+				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	unsigned long round, within = 0;
+	__u64 done;
+
+	need_freeze();
+	must(span != MAP_FAILED);
+	for (round = 0; round < NR_ROUNDS || (!within && round < 10 * NR_ROUNDS); round++) {
+		kt_run(do_running_writer, span);
+		must(!kt_takeover(kt_key(0), kt_addr(0), 1 + KT_AROUND));
+		done = kt_check_around(0);
+		must(done >= span->earliest && done <= span->latest);
+		within += span->latest > span->earliest;
+		kt_unmap(kt_addr(0), 1 + KT_AROUND);
+	}
+	printf("# it wrote during %lu of %lu calls\n", within, round);
+	/* or the writer was not seen to run meanwhile, and nothing was tested */
+	must(within || sysconf(_SC_NPROCESSORS_ONLN) == 1);
+}
+
 /* ---- pages that a device may still write to ---- */
 
 #define NR_BUFFER	8
@@ -464,6 +531,7 @@ static const struct kt_case cases[] = {
 	{ "the memory is ordinary again", .now = ordinary_again },
 	{ "the protection is that of the freeze", .now = frozen_protection },
 	{ "huge pages", .now = frozen_huge },
+	{ "a thread that writes all along: of one moment", .now = running_writer },
 	{ "what a device writes after FREEZE is not in the record", .now = pinned },
 	{ "what a device writes to a huge page after FREEZE", .now = pinned_huge },
 	{ "who may, and its errors", .now = freeze_errors },

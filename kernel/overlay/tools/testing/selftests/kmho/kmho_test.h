@@ -814,6 +814,117 @@ static inline long kt_smaps(unsigned long base, unsigned long len, const char *n
 	return sum;
 }
 
+/* ---- a writer that never stops, in memory that is handed over ---- */
+
+/*
+ * The first page of the nth mapping. A counter that goes up after the write that
+ * it counts: so a lost write cannot hide.
+ */
+struct kt_head {
+	__u64 completed;
+	__u64 last_ns;
+};
+
+static inline struct kt_head *kt_head_of(unsigned long place)
+{
+	return kt_ptr(kt_addr(place));
+}
+
+/* Goes on over a kexec */
+static inline __u64 kt_clock_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+static inline void kt_complete(struct kt_head *head, __u64 n)
+{
+	__atomic_store_n(&head->last_ns, kt_clock_ns(), __ATOMIC_RELAXED);
+	__atomic_store_n(&head->completed, n, __ATOMIC_RELEASE);
+}
+
+static inline __u64 kt_completed(unsigned long place)
+{
+	return __atomic_load_n(&kt_head_of(place)->completed, __ATOMIC_ACQUIRE);
+}
+
+static inline void kt_pause_a_little(void)
+{
+	struct timespec ts = { .tv_nsec = 200000 };
+
+	nanosleep(&ts, NULL);
+}
+
+static inline __u64 kt_show_completed(unsigned long place, const char *what)
+{
+	const struct kt_head *head = kt_head_of(place);
+	__u64 now = kt_clock_ns();
+
+	printf("# %llu %s, the last %lld ms before this\n", (unsigned long long)head->completed,
+	       what, (long long)(now - head->last_ns) / 1000000);
+	must(head->completed > 0);
+	return head->completed;
+}
+
+/* Not before it writes for real: returns once the other thread has done some */
+static inline void kt_wait_for_writes(unsigned long place, __u64 n)
+{
+	while (kt_completed(place) < n)
+		kt_pause_a_little();
+}
+
+static inline void kt_start_thread(void *(*fn)(void *arg), unsigned long arg)
+{
+	pthread_t thread;
+
+	must(!pthread_create(&thread, NULL, fn, (void *)arg));
+}
+
+/* So many pages follow the first one, and are written one after the other, around and around */
+#define KT_AROUND	64
+
+/* Write n goes to page 1 + n % KT_AROUND, all of it; then n is complete */
+static __noreturn inline void kt_write_around(unsigned long place, bool pauses)
+{
+	struct kt_head *head = kt_head_of(place);
+	unsigned long i;
+	__u64 n, *words;
+
+	for (n = 1; ; n++) {
+		words = kt_ptr(kt_addr(place) + (1 + n % KT_AROUND) * kt_page);
+		for (i = 0; i < kt_page / 8; i += 32)
+			__atomic_store_n(&words[i], n, __ATOMIC_RELAXED);
+		kt_complete(head, n);
+		if (pauses && n % 8191 == 0)
+			kt_pause_a_little();
+	}
+}
+
+/* All of it is of one moment; returns how many writes were complete then */
+static inline __u64 kt_check_around(unsigned long place)
+{
+	__u64 done = kt_head_of(place)->completed, want, *words;
+	unsigned long page, i;
+
+	for (page = 0; page < KT_AROUND; page++) {
+		/* the last completed write to this page; 0: none */
+		want = done >= page ? done - (done - page) % KT_AROUND : 0;
+		words = kt_ptr(kt_addr(place) + (1 + page) * kt_page);
+		for (i = 0; i < kt_page / 8; i += 32) {
+			if (words[i] == want ||
+			    (page == (done + 1) % KT_AROUND && words[i] == done + 1))
+				continue;
+			printf("# page %lu word %lu: write %llu, not %llu; %llu were complete\n",
+			       page, i, (unsigned long long)words[i], (unsigned long long)want,
+			       (unsigned long long)done);
+			must(false);
+		}
+	}
+	return done;
+}
+
 /* ---- the scratch areas of kexec handover, where nothing can be preserved ---- */
 
 struct kt_scratch {

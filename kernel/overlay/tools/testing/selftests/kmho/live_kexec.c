@@ -45,63 +45,6 @@ enum {
 
 #define SEED(place)	(0x11feULL + (place))
 
-/* The first page of a range that is written until the end */
-struct head {
-	__u64 completed;
-	__u64 last_ns;
-	__u64 check;
-};
-
-static struct head *head_of(unsigned long place)
-{
-	return kt_ptr(kt_addr(place));
-}
-
-static __u64 clock_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
-static void complete(struct head *head, __u64 n)
-{
-	__atomic_store_n(&head->last_ns, clock_ns(), __ATOMIC_RELAXED);
-	__atomic_store_n(&head->completed, n, __ATOMIC_RELEASE);
-}
-
-static void pause_a_little(void)
-{
-	struct timespec ts = { .tv_nsec = 200000 };
-
-	nanosleep(&ts, NULL);
-}
-
-static __u64 show_completed(struct head *head, const char *what)
-{
-	__u64 now = clock_ns();
-
-	printf("# %llu %s, the last %lld ms before this\n", (unsigned long long)head->completed,
-	       what, (long long)(now - head->last_ns) / 1000000);
-	must(head->completed > 0);
-	return head->completed;
-}
-
-/* Not before it writes for real: returns once the other thread has done some */
-static void wait_for_writes(struct head *head, __u64 n)
-{
-	while (__atomic_load_n(&head->completed, __ATOMIC_ACQUIRE) < n)
-		pause_a_little();
-}
-
-static void start_thread(void *(*fn)(void *arg), unsigned long arg)
-{
-	pthread_t thread;
-
-	must(!pthread_create(&thread, NULL, fn, (void *)arg));
-}
-
 /* A child that does nothing more, but lives on */
 static __noreturn void linger(void)
 {
@@ -170,11 +113,11 @@ static void holes_after(void)
 static void *fill_holes(void *arg)
 {
 	unsigned long place = (unsigned long)arg, n;
-	struct head *head = head_of(place);
+	struct kt_head *head = kt_head_of(place);
 
 	for (n = 1; n < LAST_PAGES; n++) {
 		kt_fill(kt_addr(place), n, 1, SEED(place));
-		complete(head, n);
+		kt_complete(head, n);
 		usleep(1000);
 	}
 	return NULL;
@@ -186,7 +129,7 @@ static void last_hole_check(unsigned long place)
 	__u64 done;
 
 	must(!kt_takeover(kt_key(place), base, LAST_PAGES));
-	done = show_completed(head_of(place), "holes were written");
+	done = kt_show_completed(place, "holes were written");
 	must(kt_same(base, 1, done, SEED(place)));
 	/* the one in the making may be there, or be a hole; what follows is one */
 	if (done + 2 < LAST_PAGES)
@@ -197,8 +140,8 @@ static void last_hole_before(void)
 {
 	kt_map(kt_addr(LAST_HOLE), LAST_PAGES);
 	must(!kt_handover(kt_key(LAST_HOLE), kt_addr(LAST_HOLE), LAST_PAGES));
-	start_thread(fill_holes, LAST_HOLE);
-	wait_for_writes(head_of(LAST_HOLE), 10);
+	kt_start_thread(fill_holes, LAST_HOLE);
+	kt_wait_for_writes(LAST_HOLE, 10);
 	kt_stay();
 }
 
@@ -207,59 +150,30 @@ static void last_hole_after(void)
 	last_hole_check(LAST_HOLE);
 }
 
-#define RING_PAGES	64
-
-/* Write n goes to page 1 + n % RING_PAGES, all of it; then n is complete */
+/* Only one of those that write around never stops */
 static void *write_ring(void *arg)
 {
-	unsigned long place = (unsigned long)arg, i;
-	struct head *head = head_of(place);
-	__u64 n, *words;
+	unsigned long place = (unsigned long)arg;
 
-	for (n = 1; ; n++) {
-		words = kt_ptr(kt_addr(place) + (1 + n % RING_PAGES) * kt_page);
-		for (i = 0; i < kt_page / 8; i += 32)
-			__atomic_store_n(&words[i], n, __ATOMIC_RELAXED);
-		complete(head, n);
-		/* only one of those that write like this never stops */
-		if (place != RING && n % 8191 == 0)
-			pause_a_little();
-	}
-	return NULL;
+	kt_write_around(place, place != RING);
 }
 
 static void ring_check(unsigned long place)
 {
-	unsigned long base = kt_addr(place), page, i;
-	__u64 done, want, *words;
-
-	must(!kt_takeover(kt_key(place), base, 1 + RING_PAGES));
-	done = show_completed(head_of(place), "writes were made");
-	for (page = 0; page < RING_PAGES; page++) {
-		/* the last completed write to this page; 0: none */
-		want = done >= page ? done - (done - page) % RING_PAGES : 0;
-		words = kt_ptr(base + (1 + page) * kt_page);
-		for (i = 0; i < kt_page / 8; i += 32) {
-			if (words[i] == want || (page == (done + 1) % RING_PAGES &&
-						 words[i] == done + 1))
-				continue;
-			printf("# page %lu word %lu: write %llu, not %llu; %llu were complete\n",
-			       page, i, (unsigned long long)words[i], (unsigned long long)want,
-			       (unsigned long long)done);
-			must(false);
-		}
-	}
+	must(!kt_takeover(kt_key(place), kt_addr(place), 1 + KT_AROUND));
+	kt_show_completed(place, "writes were made");
+	kt_check_around(place);
 }
 
 static void ring_before(void)
 {
-	kt_map(kt_addr(RING), 1 + RING_PAGES);
+	kt_map(kt_addr(RING), 1 + KT_AROUND);
 	/* it has all the time that others leave */
 	must(nice(19) == 19);
-	start_thread(write_ring, RING);
-	wait_for_writes(head_of(RING), 1000);
+	kt_start_thread(write_ring, RING);
+	kt_wait_for_writes(RING, 1000);
 	/* under a writer that does not stop for it */
-	must(!kt_handover(kt_key(RING), kt_addr(RING), 1 + RING_PAGES));
+	must(!kt_handover(kt_key(RING), kt_addr(RING), 1 + KT_AROUND));
 	kt_stay();
 }
 
@@ -282,7 +196,7 @@ static void *write_slot(void *arg)
 		__atomic_store_n(word + n / 256 % (kt_page / 8), n, __ATOMIC_RELAXED);
 		__atomic_store_n(counter, n, __ATOMIC_RELEASE);
 		if (n % 64 == 0)
-			pause_a_little();
+			kt_pause_a_little();
 	}
 	return NULL;
 }
@@ -294,12 +208,12 @@ static void threads_before(void)
 
 	kt_map(kt_addr(THREADS), nr);
 	for (i = 0; i < NR_THREADS; i++)
-		start_thread(write_slot, i);
+		kt_start_thread(write_slot, i);
 	must(!kt_handover(kt_key(THREADS), kt_addr(THREADS), nr));
 	for (i = 0; i < NR_THREADS; i++) {
 		counter = kt_ptr(kt_addr(THREADS) + i * kt_page);
 		while (__atomic_load_n(counter, __ATOMIC_ACQUIRE) < 200)
-			pause_a_little();
+			kt_pause_a_little();
 	}
 	kt_stay();
 }
@@ -349,7 +263,7 @@ static void *fill_records(void *arg)
 	for (n = 1; n / NR_RECORDS < RECORD_PAGES / NR_WRITERS - 1; n++) {
 		kt_fill(base, record_page(writer, n), 1, SEED(RECORDS));
 		__atomic_store_n(counter, n, __ATOMIC_RELEASE);
-		pause_a_little();
+		kt_pause_a_little();
 	}
 	return NULL;
 }
@@ -364,11 +278,11 @@ static void records_before(void)
 		must(!kt_handover(kt_key(RECORD + i), base + i * RECORD_PAGES * kt_page,
 				  RECORD_PAGES));
 	for (i = 0; i < NR_WRITERS; i++)
-		start_thread(fill_records, i);
+		kt_start_thread(fill_records, i);
 	for (i = 0; i < NR_WRITERS; i++) {
 		counter = kt_ptr(base + i * kt_page);
 		while (__atomic_load_n(counter, __ATOMIC_ACQUIRE) < 10)
-			pause_a_little();
+			kt_pause_a_little();
 	}
 	kt_stay();
 }
@@ -408,13 +322,13 @@ static void killed_before(void)
 	if (!pid) {
 		kt_map(kt_addr(KILLED), LAST_PAGES);
 		must(!kt_handover(kt_key(KILLED), kt_addr(KILLED), LAST_PAGES));
-		start_thread(fill_holes, KILLED);
+		kt_start_thread(fill_holes, KILLED);
 		linger();
 	}
 	while (!kt_exists(kt_key(KILLED)))
-		pause_a_little();
+		kt_pause_a_little();
 	while (word_of(pid, kt_addr(KILLED)) < 10)
-		pause_a_little();
+		kt_pause_a_little();
 	must(!kill(pid, SIGKILL));
 	must(kt_wait(pid) == 128 + SIGKILL);
 }
@@ -544,10 +458,10 @@ static void fork_last_before(void)
 	unsigned long place = FORK_LAST;
 	pid_t pid;
 
-	kt_map(kt_addr(place), 1 + RING_PAGES);
-	must(!kt_handover(kt_key(place), kt_addr(place), 1 + RING_PAGES));
-	start_thread(write_ring, place);
-	wait_for_writes(head_of(place), 1000);
+	kt_map(kt_addr(place), 1 + KT_AROUND);
+	must(!kt_handover(kt_key(place), kt_addr(place), 1 + KT_AROUND));
+	kt_start_thread(write_ring, place);
+	kt_wait_for_writes(place, 1000);
 	kt_ready();
 	while (true) {
 		pid = fork();
@@ -717,7 +631,7 @@ static void direct_after(void)
 /* Page n of the disk is read into page n, one after the other, until the end */
 static void *read_disk(void *arg)
 {
-	struct head *head = head_of(DIRECT_LAST);
+	struct kt_head *head = kt_head_of(DIRECT_LAST);
 	int fd = (int)(unsigned long)arg;
 	unsigned long n;
 
@@ -725,7 +639,7 @@ static void *read_disk(void *arg)
 		if (pread(fd, kt_ptr(kt_addr(DIRECT_LAST) + n * kt_page), kt_page, n * kt_page) !=
 		    (ssize_t)kt_page)
 			break;
-		complete(head, n);
+		kt_complete(head, n);
 		usleep(2000);
 	}
 	return NULL;
@@ -737,8 +651,8 @@ static void direct_last_before(void)
 
 	kt_map(kt_addr(DIRECT_LAST), 4096);
 	must(!kt_handover(kt_key(DIRECT_LAST), kt_addr(DIRECT_LAST), 4096));
-	start_thread(read_disk, fd);
-	wait_for_writes(head_of(DIRECT_LAST), 10);
+	kt_start_thread(read_disk, fd);
+	kt_wait_for_writes(DIRECT_LAST, 10);
 	kt_stay();
 }
 
@@ -752,7 +666,7 @@ static void direct_last_after(void)
 
 	must(!kt_takeover(kt_key(DIRECT_LAST), base, 4096));
 	must(disk != MAP_FAILED);
-	done = show_completed(head_of(DIRECT_LAST), "pages were read");
+	done = kt_show_completed(DIRECT_LAST, "pages were read");
 	for (n = 1; n <= done; n++) {
 		must(pread(fd, disk, kt_page, n * kt_page) == (ssize_t)kt_page);
 		must(!memcmp(disk, kt_ptr(base + n * kt_page), kt_page));
@@ -892,11 +806,11 @@ static void thp_fill_after(void)
 static void *fill_huge(void *arg)
 {
 	unsigned long size = kt_pmd_size(), n, base = kt_addr(THP_LAST);
-	struct head *head = head_of(THP_LAST);
+	struct kt_head *head = kt_head_of(THP_LAST);
 
 	for (n = 1; n < 32; n++) {
 		kt_fill(base, n * size / kt_page, size / kt_page, SEED(THP_LAST));
-		complete(head, n);
+		kt_complete(head, n);
 		usleep(20000);
 	}
 	return arg;
@@ -908,8 +822,8 @@ static void thp_last_before(void)
 
 	kt_map_thp(base, 32 * size);
 	must(!kt_handover(kt_key(THP_LAST), base, 32 * size / kt_page));
-	start_thread(fill_huge, 0);
-	wait_for_writes(head_of(THP_LAST), 1);
+	kt_start_thread(fill_huge, 0);
+	kt_wait_for_writes(THP_LAST, 1);
 	kt_stay();
 }
 
@@ -919,7 +833,7 @@ static void thp_last_after(void)
 	__u64 done;
 
 	must(!kt_takeover(kt_key(THP_LAST), base, 32 * size / kt_page));
-	done = show_completed(head_of(THP_LAST), "huge pages were written");
+	done = kt_show_completed(THP_LAST, "huge pages were written");
 	must(kt_same(base, size / kt_page, done * size / kt_page, SEED(THP_LAST)));
 }
 
@@ -984,13 +898,13 @@ static void pageout_last_before(void)
 	unsigned long place = PAGEOUT_LAST;
 
 	kt_need_swap();
-	kt_map(kt_addr(place), 1 + RING_PAGES);
-	must(!kt_handover(kt_key(place), kt_addr(place), 1 + RING_PAGES));
-	start_thread(write_ring, place);
-	wait_for_writes(head_of(place), 1000);
+	kt_map(kt_addr(place), 1 + KT_AROUND);
+	must(!kt_handover(kt_key(place), kt_addr(place), 1 + KT_AROUND));
+	kt_start_thread(write_ring, place);
+	kt_wait_for_writes(place, 1000);
 	kt_ready();
 	while (true) {
-		madvise(kt_ptr(kt_addr(place)), (1 + RING_PAGES) * kt_page, MADV_PAGEOUT);
+		madvise(kt_ptr(kt_addr(place)), (1 + KT_AROUND) * kt_page, MADV_PAGEOUT);
 		usleep(2000);
 	}
 }
@@ -1008,10 +922,10 @@ static void compact_before(void)
 	kt_need_root();
 	if (access("/proc/sys/vm/compact_memory", W_OK))
 		kt_skip("this kernel has no compaction");
-	kt_map(kt_addr(place), 1 + RING_PAGES);
-	must(!kt_handover(kt_key(place), kt_addr(place), 1 + RING_PAGES));
-	start_thread(write_ring, place);
-	wait_for_writes(head_of(place), 1000);
+	kt_map(kt_addr(place), 1 + KT_AROUND);
+	must(!kt_handover(kt_key(place), kt_addr(place), 1 + KT_AROUND));
+	kt_start_thread(write_ring, place);
+	kt_wait_for_writes(place, 1000);
 	kt_write_file("/proc/sys/vm/compact_memory", "1");
 	kt_ready();
 	while (true) {
