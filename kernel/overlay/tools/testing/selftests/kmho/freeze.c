@@ -13,18 +13,6 @@
 #define SEED(n)	(0xf4ee2eULL + (n))
 #define NR	64
 
-static int freeze_of(unsigned long key, __u32 uid)
-{
-	struct kmho_op_drop op = { .size = sizeof(op), .key = key, .uid = uid };
-
-	return kmho(KMHO_FREEZE, &op);
-}
-
-static int freeze(unsigned long key)
-{
-	return freeze_of(key, KMHO_UID_SELF);
-}
-
 static void need_freeze(void)
 {
 	struct kmho_op_drop op = { .size = sizeof(op), .key = kt_key(0), .uid = KMHO_UID_SELF };
@@ -54,7 +42,7 @@ static void give_and_freeze(unsigned long base, unsigned long key)
 	/* before the freeze: these count, that into a hole as well */
 	kt_fill(base, 3, 1, SEED(1));
 	kt_fill(base, NR / 2 + 3, 1, SEED(1));
-	must(!freeze(key));
+	must(!kt_freeze(key));
 	must_be_frozen(key, NR / 2 + 1);
 }
 
@@ -173,7 +161,7 @@ static void do_frozen_protection(void *arg)
 	kt_fill(base, 0, NR, SEED(0));
 	must(!kt_handover(kt_key(0), base, NR));
 	must(!mprotect(kt_ptr(base), 8 * kt_page, PROT_READ));
-	must(!freeze(kt_key(0)));
+	must(!kt_freeze(kt_key(0)));
 	must(!mprotect(kt_ptr(base), NR * kt_page, PROT_READ | PROT_WRITE));
 	must(!mprotect(kt_ptr(base + 32 * kt_page), 8 * kt_page, PROT_NONE));
 }
@@ -198,7 +186,7 @@ static void do_frozen_huge(void *arg)
 	kt_map_thp(base, 2 * size);
 	kt_fill(base, 0, nr, SEED(0));
 	must(!kt_handover(kt_key(0), base, nr));
-	must(!freeze(kt_key(0)));
+	must(!kt_freeze(kt_key(0)));
 	kt_fill(base, 10, 600, SEED(1));
 	must(kt_same(base, 0, 10, SEED(0)));
 	must(kt_same(base, 10, 600, SEED(1)));
@@ -252,7 +240,7 @@ static void do_running_writer(void *arg)
 	/* somewhere else of it each time: @span has the round before's */
 	kt_wait_for_writes(0, 2 * KT_AROUND + span->latest % 997);
 	span->earliest = kt_completed(0);
-	must(!freeze(kt_key(0)));
+	must(!kt_freeze(kt_key(0)));
 	span->latest = kt_completed(0);
 	must_be_frozen(kt_key(0), 1 + KT_AROUND);
 	/* each page has been written again by then, several times */
@@ -322,7 +310,7 @@ static void do_pinned(void *arg)
 	kt_ring_register(&ring, base, NR_BUFFER);
 	must(!kt_handover(kt_key(0), base, nr));
 	write_by_pin(&ring, before, base, 0, 4);
-	must(!freeze(kt_key(0)));
+	must(!kt_freeze(kt_key(0)));
 	must_be_frozen(kt_key(0), nr);
 	must(kt_same(base, 0, 4, SEED(1)));
 	/* a write of its own must not part the process from its device */
@@ -369,8 +357,8 @@ static void do_give_user(void *arg)
 static void do_freeze_others(void *arg)
 {
 	must(!arg);
-	must_refuse(ENOENT, freeze(kt_key(0)));
-	must_refuse(EPERM, freeze_of(kt_key(0), KT_USER));
+	must_refuse(ENOENT, kt_freeze(kt_key(0)));
+	must_refuse(EPERM, kt_freeze_of(kt_key(0), KT_USER));
 }
 
 static void freeze_errors(void)
@@ -479,7 +467,7 @@ static void killed_frozen(void)
 
 	need_freeze();
 	pid = stopped_holder();
-	must(!freeze(kt_key(0)));
+	must(!kt_freeze(kt_key(0)));
 	must(!kill(pid, SIGKILL));
 	must(kt_wait(pid) == 128 + SIGKILL);
 	must(!kt_takeover(kt_key(0), kt_addr(0), NR));

@@ -1191,11 +1191,16 @@ static inline int kt_drop(unsigned long key)
 	return kt_drop_of(key, KMHO_UID_SELF);
 }
 
-static inline int kt_freeze(unsigned long key)
+static inline int kt_freeze_of(unsigned long key, __u32 uid)
 {
-	struct kmho_op_drop op = { .size = sizeof(op), .key = key, .uid = KMHO_UID_SELF };
+	struct kmho_op_drop op = { .size = sizeof(op), .key = key, .uid = uid };
 
 	return kmho(KMHO_FREEZE, &op);
+}
+
+static inline int kt_freeze(unsigned long key)
+{
+	return kt_freeze_of(key, KMHO_UID_SELF);
 }
 
 static inline int kt_chown(unsigned long key, __u32 uid, __u32 new_uid)

@@ -155,6 +155,11 @@ static void do_no_cap(void *arg)
 	must_fail(EPERM, kmho(KMHO_QUERY, &all));
 	must_fail(EPERM, kt_info_of(kt_key(0), KT_USER, &info));
 	must_fail(EPERM, kt_drop_of(kt_key(0), KT_USER));
+	must_fail(kt_has(KMHO_FREEZE) ? EPERM : EINVAL, kt_freeze_of(kt_key(0), KT_USER));
+	/* not even a record of its own */
+	must_fail(kt_has(KMHO_CHOWN) ? EPERM : EINVAL, kt_chown(kt_key(0), KT_USER, KT_OTHER));
+	must_fail(kt_has(KMHO_CHOWN) ? EPERM : EINVAL,
+		  kt_chown(kt_key(0), KMHO_UID_SELF, KT_USER));
 	must_fail(ENOENT, kt_drop(kt_key(0)));
 }
 
@@ -166,31 +171,44 @@ static void admin_capability(void)
 	kt_run(do_cap_admin, NULL);
 }
 
-/* Root of a user namespace of its own is nobody here */
+/* Root of a user namespace of its own, with every capability there */
+static void become_root_inside(uid_t uid)
+{
+	char map[64];
+
+	kt_become(uid);
+	if (unshare(CLONE_NEWUSER))
+		kt_skip("no user namespaces: %s", strerror(errno));
+	kt_write_file("/proc/self/setgroups", "deny");
+	snprintf(map, sizeof(map), "0 %d 1", uid);
+	must(kt_write_file("/proc/self/uid_map", map));
+	must(geteuid() == 0);
+}
+
+/* It is nobody here */
 static void do_namespace(void *arg)
 {
 	struct kmho_op_query all = { .size = sizeof(all), .flags = KMHO_QUERY_ALL };
 	struct kmho_record_info info;
-	char map[64];
 
 	must(!arg);
-	kt_become(KT_OTHER);
-	if (unshare(CLONE_NEWUSER))
-		kt_skip("no user namespaces: %s", strerror(errno));
-	kt_write_file("/proc/self/setgroups", "deny");
-	snprintf(map, sizeof(map), "0 %d 1", KT_OTHER);
-	must(kt_write_file("/proc/self/uid_map", map));
-	must(geteuid() == 0);
+	become_root_inside(KT_OTHER);
 	must_fail(EPERM, kmho(KMHO_QUERY, &all));
 	must(count_records(0) == 0);
 	must_fail(ENOENT, kt_drop(kt_key(0)));
 	must_fail(ENOENT, kt_takeover(kt_key(0), kt_addr(0), NR));
 	/* that uid is not mapped here; neither is this capability what it would take */
 	must_fail(EINVAL, kt_info_of(kt_key(0), KT_USER, &info));
+	must_fail(EINVAL, kt_chown(kt_key(0), 0, KT_USER));
+	must_fail(kt_has(KMHO_CHOWN) ? EPERM : EINVAL, kt_chown(kt_key(0), 0, 0));
 	/* its own record belongs to the uid that it is outside */
 	kt_map(kt_addr(1), NR);
 	kt_fill(kt_addr(1), 0, NR, SEED);
 	must(!kt_handover(kt_key(1), kt_addr(1), NR));
+	must(!kt_info(kt_key(1), &info) && info.uid == 0);
+	/* nor may it give that away */
+	must_fail(kt_has(KMHO_CHOWN) ? EPERM : EINVAL, kt_chown(kt_key(1), 0, 0));
+	must_fail(kt_has(KMHO_CHOWN) ? EPERM : EINVAL, kt_chown(kt_key(1), KMHO_UID_SELF, 0));
 	must(!kt_info(kt_key(1), &info) && info.uid == 0);
 }
 
@@ -328,6 +346,16 @@ static void memlock_by_user(void)
 	must(!kt_drop_of(kt_key(0), KT_USER));
 }
 
+static void map_kind(bool shared, unsigned long base, unsigned long nr)
+{
+	if (!shared)
+		kt_map(base, nr);
+	else
+		must(mmap(kt_ptr(base), nr * kt_page, PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) ==
+		     kt_ptr(base));
+}
+
 /* A first write never fails for it; the next handover does */
 static void do_memlock_holes(void *arg)
 {
@@ -387,11 +415,35 @@ static void do_memlock_exempt(void *arg)
 	must(!kt_drop(kt_key(0)));
 }
 
+static void do_memlock_namespace(void *arg)
+{
+	unsigned long base = kt_addr(0), shared = kt_addr(1);
+
+	must(!arg);
+	limit(6);
+	become_root_inside(KT_USER);
+	kt_map(base, 8);
+	kt_fill(base, 0, 8, SEED);
+	map_kind(true, shared, 8);
+	kt_fill(shared, 0, 8, SEED);
+	must_fail(EAGAIN, kt_handover(kt_key(0), base, 7));
+	must_fail(EAGAIN, kt_handover(kt_key(0), shared, 7));
+	must(!kt_exists(kt_key(0)));
+	must(!kt_handover(kt_key(0), base, 6));
+	must_fail(EAGAIN, kt_handover(kt_key(1), shared, 1));
+	must(!kt_exists(kt_key(1)));
+	must(!kt_drop(kt_key(0)));
+	must(!kt_handover(kt_key(0), shared, 6));
+	must(!kt_drop(kt_key(0)));
+}
+
 static void memlock_exempt(void)
 {
 	kt_need_root();
 	kt_run(do_memlock_exempt, NULL);
 	kt_run(do_memlock_exempt, (void *)1UL);
+	/* that of a namespace is not what it takes, over the limit or with other pages counted */
+	kt_run(do_memlock_namespace, NULL);
 	/* and what was charged or not then has left no trace */
 	kt_run_as(KT_USER, do_give4, (void *)1UL);
 	kt_run_as(KT_USER, do_refuse4, (void *)2UL);
@@ -451,16 +503,6 @@ static void do_fit(void *arg)
 static void must_fit(uid_t uid, unsigned long nr)
 {
 	kt_run_as(uid, do_fit, (void *)nr);
-}
-
-static void map_kind(bool shared, unsigned long base, unsigned long nr)
-{
-	if (!shared)
-		kt_map(base, nr);
-	else
-		must(mmap(kt_ptr(base), nr * kt_page, PROT_READ | PROT_WRITE,
-			  MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) ==
-		     kt_ptr(base));
 }
 
 /* ---- CHOWN, and who is counted ---- */
