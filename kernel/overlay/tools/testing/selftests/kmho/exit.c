@@ -897,6 +897,110 @@ static void parting_collapse(void)
 	must(kt_same(base, 0, nr + nr / 2, SEED));
 }
 
+/* ---- H2: the pages that hold the data stay the pages that hold it ---- */
+
+#define NR_PLACES	4096
+
+/* Where pages lie before HANDOVER and after it, for whoever takes them over */
+struct places {
+	bool shared;
+	bool huge;
+	unsigned long nr;
+	__u64 before[NR_PLACES];
+	__u64 after[NR_PLACES];
+};
+
+/* Only what lay in a scratch area lies elsewhere now, and QUERY counts just that */
+static void must_have_moved(const struct places *p, const struct kt_scratch *s, unsigned long key)
+{
+	struct kmho_record_info info;
+	unsigned long i, moved = 0;
+
+	for (i = 0; i < p->nr; i++) {
+		must(!kt_pfn_in_scratch(s, p->after[i]));
+		if (p->after[i] == p->before[i])
+			continue;
+		must(kt_pfn_in_scratch(s, p->before[i]));
+		moved++;
+	}
+	must(!kt_info(key, &info));
+	printf("# %lu of %lu pages moved, by QUERY %llu\n", moved, p->nr,
+	       (unsigned long long)info.migrated / kt_page);
+	must(info.migrated == moved * kt_page);
+}
+
+static void do_give_places(void *arg)
+{
+	int flags = MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+	unsigned long base = kt_addr(0);
+	struct places *p = arg;
+	struct kt_scratch s;
+
+	kt_find_scratch(&s);
+	if (p->shared)
+		must(mmap(kt_ptr(base), p->nr * kt_page, PROT_READ | PROT_WRITE, flags, -1, 0) ==
+		     kt_ptr(base));
+	else if (p->huge)
+		kt_map_thp(base, p->nr * kt_page);
+	else
+		kt_map(base, p->nr);
+	kt_fill(base, 0, p->nr, SEED);
+	kt_read_pfns(base, p->nr, p->before);
+	must(!kt_handover(kt_key(0), base, p->nr));
+	kt_read_pfns(base, p->nr, p->after);
+	must_have_moved(p, &s, kt_key(0));
+}
+
+static struct places *new_places(void)
+{
+	struct places *p = mmap(NULL, sizeof(*p), PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	must(p != MAP_FAILED);
+	p->nr = NR_PLACES;
+	return p;
+}
+
+/* The successor has those very pages */
+static void take_places(struct places *p)
+{
+	unsigned long base = kt_addr(0), i, others = 0;
+	static __u64 now[NR_PLACES];
+
+	kt_run(do_give_places, p);
+	must(!kt_takeover(kt_key(0), base, p->nr));
+	must(kt_same(base, 0, p->nr, SEED));
+	kt_read_pfns(base, p->nr, now);
+	for (i = 0; i < p->nr; i++)
+		others += now[i] != p->after[i];
+	printf("# %lu of %lu pages are others after the takeover\n", others, p->nr);
+	must(!others);
+	kt_unmap(base, p->nr);
+}
+
+static void not_copied(void)
+{
+	struct places *p = new_places();
+
+	kt_need_root();
+	take_places(p);
+	p->shared = true;
+	take_places(p);
+}
+
+static void not_copied_huge(void)
+{
+	unsigned long size = kt_need_thp();
+	struct places *p = new_places();
+
+	kt_need_root();
+	p->huge = true;
+	p->nr = NR_PLACES / (size / kt_page) * (size / kt_page);
+	if (!p->nr)
+		kt_skip("huge pages of %lu bytes are too large for this", size);
+	take_places(p);
+}
+
 /* ---- pages in the scratch areas of kexec handover, which somebody holds ---- */
 
 #define NR_SLOTS	16
@@ -989,25 +1093,27 @@ static void held_for_a_while(void)
 /* Huge pages that have to be moved while most of what is free lies in scratch areas, too */
 static void huge_in_scratch(void)
 {
-	unsigned long thp = kt_need_thp(), base = kt_addr(0), len = 8 * thp, at, nr = 0;
-	struct kmho_record_info info;
+	unsigned long thp = kt_need_thp(), base = kt_addr(0), len = 8 * thp, i, nr = 0;
+	struct places *p = new_places();
 	struct kt_scratch s;
 
+	p->nr = len / kt_page;
+	if (p->nr > NR_PLACES)
+		kt_skip("huge pages of %lu bytes are too large for this", thp);
 	kt_find_scratch(&s);
 	kt_fill_memory(&s, kt_addr(4));
 	kt_map_thp(base, len);
-	kt_fill(base, 0, len / kt_page, SEED);
-	for (at = base; at < base + len; at += thp)
-		nr += kt_in_scratch(&s, at);
-	must(nr);
+	kt_fill(base, 0, p->nr, SEED);
+	kt_read_pfns(base, p->nr, p->before);
+	for (i = 0; i < p->nr; i++)
+		nr += kt_pfn_in_scratch(&s, p->before[i]);
+	must(nr >= thp / kt_page);
 	/* room for them elsewhere */
 	kt_unmap(kt_addr(4), 8 * len / kt_page);
-	must(!kt_handover(kt_key(0), base, len / kt_page));
-	must(!kt_info(kt_key(0), &info));
-	must(info.migrated >= nr);
-	for (at = base; at < base + len; at += kt_page)
-		must(!kt_in_scratch(&s, at));
-	must(kt_same(base, 0, len / kt_page, SEED));
+	must(!kt_handover(kt_key(0), base, p->nr));
+	kt_read_pfns(base, p->nr, p->after);
+	must_have_moved(p, &s, kt_key(0));
+	must(kt_same(base, 0, p->nr, SEED));
 	must(!kt_drop(kt_key(0)));
 }
 
@@ -1324,6 +1430,8 @@ static const struct kt_case cases[] = {
 	{ "userfaultfd does not watch it: EBUSY", .now = parting_watch },
 	{ "UFFDIO_MOVE does not take it away", .now = parting_move },
 	{ "MADV_COLLAPSE does not collapse it: EAGAIN", .now = parting_collapse },
+	{ "the pages are those of before: small ones, and shared ones", .now = not_copied },
+	{ "the pages are those of before: huge ones", .now = not_copied_huge },
 	{ "huge pages in scratch areas are moved out", .now = huge_in_scratch },
 	{ "written late, in a scratch area, and held by another", .now = held_in_scratch },
 	{ "in a scratch area, and held for a while: waited for", .now = held_for_a_while },

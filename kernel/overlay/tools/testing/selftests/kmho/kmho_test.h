@@ -952,20 +952,25 @@ static inline void kt_find_scratch(struct kt_scratch *s)
 	fclose(len);
 }
 
-static inline bool kt_in_scratch(const struct kt_scratch *s, unsigned long addr)
+static inline bool kt_pfn_in_scratch(const struct kt_scratch *s, __u64 pfn)
 {
-	unsigned long phys;
+	unsigned long phys = pfn * kt_page;
 	unsigned int i;
-	__u64 pfn;
 
-	kt_read_pfns(addr, 1, &pfn);
-	phys = pfn * kt_page;
 	must(phys);
 	for (i = 0; i < s->nr; i++) {
 		if (phys >= s->start[i] && phys < s->end[i])
 			return true;
 	}
 	return false;
+}
+
+static inline bool kt_in_scratch(const struct kt_scratch *s, unsigned long addr)
+{
+	__u64 pfn;
+
+	kt_read_pfns(addr, 1, &pfn);
+	return kt_pfn_in_scratch(s, pfn);
 }
 
 /*
