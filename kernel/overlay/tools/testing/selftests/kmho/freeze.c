@@ -31,6 +31,8 @@ static void must_be_frozen(unsigned long key, unsigned long present)
 	must(!kt_info(key, &info));
 	must(info.state == KMHO_STATE_HELD);
 	must(info.present == present * kt_page);
+	/* nothing is left for the kexec to look at */
+	must(!info.changed);
 }
 
 /* Half of it present, one page of that changed since; then it is frozen */

@@ -1494,7 +1494,8 @@ static inline bool kt_kho_off(void)
 /* Where nothing was handed over, nothing is found; without KHO, nothing works */
 static inline void kt_control(void)
 {
-	int err = kt_kho_off() ? EOPNOTSUPP : ENOENT;
+	bool off = kt_kho_off();
+	int err = off ? EOPNOTSUPP : ENOENT;
 	unsigned long base = kt_addr(0), n;
 	struct kmho_record_info info;
 	unsigned long remap;
@@ -1507,11 +1508,20 @@ static inline void kt_control(void)
 		must(!remap);
 		must_fail(err, kt_drop(kt_key(n)));
 		must_fail(err, kt_info(kt_key(n), &info));
+		if (off || kt_has(KMHO_TAKEOVER_KEEP)) {
+			must_fail(err, kt_take_to(KMHO_TAKEOVER_KEEP, kt_key(n), kt_addr(n % 32),
+						  1, &remap));
+			must(!remap);
+		}
+		if (off || kt_has(KMHO_FREEZE))
+			must_fail(err, kt_freeze(kt_key(n)));
+		if (off || (kt_has(KMHO_CHOWN) && kt_is_root()))
+			must_fail(err, kt_chown(kt_key(n), KMHO_UID_SELF, KT_USER));
 	}
 	must_fail(EINVAL, kmho(99, NULL));
 	kt_map(base, 1);
 	kt_fill(base, 0, 1, 1);
-	if (err == EOPNOTSUPP) {
+	if (off) {
 		must_fail(EOPNOTSUPP, kt_handover(kt_key(0), base, 1));
 	} else {
 		must(!kt_handover(kt_key(0), base, 1));

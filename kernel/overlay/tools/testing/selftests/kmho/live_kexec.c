@@ -877,6 +877,8 @@ static void pageout_before(void)
 	kt_fill(base, 256, 128, SEED(PAGEOUT));
 	out = kt_pageout(base, 384);
 	printf("# %lu of 384 pages in swap\n", out);
+	/* some of those that came after the handover, and no other */
+	must(out && out == kt_count(base + 256 * kt_page, 128, KT_PM_SWAP));
 	kt_fill(base, 100, 10, SEED(PAGEOUT) + 99);
 	kt_stay();
 }
