@@ -108,7 +108,9 @@ static void holes_after(void)
 
 /* ---- until the last moment, by another thread ---- */
 
-#define LAST_PAGES	16384
+/* So many that the kexec comes before they are all written, a minute later */
+#define LAST_PAGES	32768
+#define LAST_PAUSE_US	2000
 
 static void *fill_holes(void *arg)
 {
@@ -118,7 +120,7 @@ static void *fill_holes(void *arg)
 	for (n = 1; n < LAST_PAGES; n++) {
 		kt_fill(kt_addr(place), n, 1, SEED(place));
 		kt_complete(head, n);
-		usleep(1000);
+		usleep(LAST_PAUSE_US);
 	}
 	return NULL;
 }
@@ -130,6 +132,7 @@ static void last_hole_check(unsigned long place)
 
 	must(!kt_takeover(kt_key(place), base, LAST_PAGES));
 	done = kt_show_completed(place, "holes were written");
+	must(done < LAST_PAGES - 1);
 	must(kt_same(base, 1, done, SEED(place)));
 	/* the one in the making may be there, or be a hole; what follows is one */
 	if (done + 2 < LAST_PAGES)
@@ -628,19 +631,27 @@ static void direct_after(void)
 	must(kt_same(base, 42, 86, SEED(DIRECT)));
 }
 
-/* Page n of the disk is read into page n, one after the other, until the end */
+/* Of the disk so much is read, again and again */
+#define DISK_PAGES	4096
+
+static off_t disk_place(unsigned long n)
+{
+	return n % DISK_PAGES * kt_page;
+}
+
+/* Into page n, one after the other, until the end */
 static void *read_disk(void *arg)
 {
 	struct kt_head *head = kt_head_of(DIRECT_LAST);
 	int fd = (int)(unsigned long)arg;
 	unsigned long n;
 
-	for (n = 1; n < 4096; n++) {
-		if (pread(fd, kt_ptr(kt_addr(DIRECT_LAST) + n * kt_page), kt_page, n * kt_page) !=
-		    (ssize_t)kt_page)
+	for (n = 1; n < LAST_PAGES; n++) {
+		if (pread(fd, kt_ptr(kt_addr(DIRECT_LAST) + n * kt_page), kt_page,
+			  disk_place(n)) != (ssize_t)kt_page)
 			break;
 		kt_complete(head, n);
-		usleep(2000);
+		usleep(LAST_PAUSE_US);
 	}
 	return NULL;
 }
@@ -649,8 +660,8 @@ static void direct_last_before(void)
 {
 	int fd = open_disk();
 
-	kt_map(kt_addr(DIRECT_LAST), 4096);
-	must(!kt_handover(kt_key(DIRECT_LAST), kt_addr(DIRECT_LAST), 4096));
+	kt_map(kt_addr(DIRECT_LAST), LAST_PAGES);
+	must(!kt_handover(kt_key(DIRECT_LAST), kt_addr(DIRECT_LAST), LAST_PAGES));
 	kt_start_thread(read_disk, fd);
 	kt_wait_for_writes(DIRECT_LAST, 10);
 	kt_stay();
@@ -664,11 +675,12 @@ static void direct_last_after(void)
 			  -1, 0);
 	__u64 done;
 
-	must(!kt_takeover(kt_key(DIRECT_LAST), base, 4096));
+	must(!kt_takeover(kt_key(DIRECT_LAST), base, LAST_PAGES));
 	must(disk != MAP_FAILED);
 	done = kt_show_completed(DIRECT_LAST, "pages were read");
+	must(done < LAST_PAGES - 1);
 	for (n = 1; n <= done; n++) {
-		must(pread(fd, disk, kt_page, n * kt_page) == (ssize_t)kt_page);
+		must(pread(fd, disk, kt_page, disk_place(n)) == (ssize_t)kt_page);
 		must(!memcmp(disk, kt_ptr(base + n * kt_page), kt_page));
 	}
 }
@@ -802,16 +814,18 @@ static void thp_fill_after(void)
 	must(kt_zero(base, 3 * size / kt_page, size / kt_page));
 }
 
-/* Huge pages come, one after the other, until the end */
+/* Page by page, and so one huge page after the other comes, until the end */
+#define LAST_HUGE	64
+
 static void *fill_huge(void *arg)
 {
-	unsigned long size = kt_pmd_size(), n, base = kt_addr(THP_LAST);
+	unsigned long nr = LAST_HUGE * kt_pmd_size() / kt_page, first = kt_pmd_size() / kt_page, n;
 	struct kt_head *head = kt_head_of(THP_LAST);
 
-	for (n = 1; n < 32; n++) {
-		kt_fill(base, n * size / kt_page, size / kt_page, SEED(THP_LAST));
+	for (n = 1; n < nr - first; n++) {
+		kt_fill(kt_addr(THP_LAST), first + n - 1, 1, SEED(THP_LAST));
 		kt_complete(head, n);
-		usleep(20000);
+		usleep(LAST_PAUSE_US);
 	}
 	return arg;
 }
@@ -820,21 +834,23 @@ static void thp_last_before(void)
 {
 	unsigned long size = kt_need_thp(), base = kt_addr(THP_LAST);
 
-	kt_map_thp(base, 32 * size);
-	must(!kt_handover(kt_key(THP_LAST), base, 32 * size / kt_page));
+	kt_map_thp(base, LAST_HUGE * size);
+	must(!kt_handover(kt_key(THP_LAST), base, LAST_HUGE * size / kt_page));
 	kt_start_thread(fill_huge, 0);
-	kt_wait_for_writes(THP_LAST, 1);
+	/* beyond the first one */
+	kt_wait_for_writes(THP_LAST, size / kt_page + 1);
 	kt_stay();
 }
 
 static void thp_last_after(void)
 {
-	unsigned long size = kt_need_thp(), base = kt_addr(THP_LAST);
+	unsigned long size = kt_need_thp(), base = kt_addr(THP_LAST), first = size / kt_page;
 	__u64 done;
 
-	must(!kt_takeover(kt_key(THP_LAST), base, 32 * size / kt_page));
-	done = kt_show_completed(THP_LAST, "huge pages were written");
-	must(kt_same(base, size / kt_page, done * size / kt_page, SEED(THP_LAST)));
+	must(!kt_takeover(kt_key(THP_LAST), base, LAST_HUGE * size / kt_page));
+	done = kt_show_completed(THP_LAST, "pages of huge pages were written");
+	must(done < (LAST_HUGE - 1) * first - 1);
+	must(kt_same(base, first, done, SEED(THP_LAST)));
 }
 
 static void collapse_before(void)
