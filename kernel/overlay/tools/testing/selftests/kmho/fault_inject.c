@@ -24,6 +24,8 @@ struct progress {
 	unsigned long nth;
 	unsigned long failed;
 	unsigned long survived;
+	/* pages that were read from swap */
+	unsigned long read;
 	bool done;
 };
 
@@ -209,8 +211,6 @@ static void map_all(void)
 		if (i % 8 < 5)
 			kt_fill(kt_addr(SMALL), i, 1, SEED(SMALL));
 	}
-	if (kt_have_swap())
-		madvise(kt_ptr(kt_addr(SMALL)), NR_SMALL / 4 * kt_page, MADV_PAGEOUT);
 	if (kt_pmd_size())
 		kt_map_thp(kt_addr(HUGE), huge_nr * kt_page);
 	else
@@ -326,6 +326,65 @@ static void handover_second(void)
 	static const struct subject s = { map_second, hand_over_all, verify_second };
 
 	every_failure(&s);
+}
+
+/* ---- HANDOVER of what is swapped out ---- */
+
+#define CGROUP		"/sys/fs/cgroup/kmho-fault"
+#define NR_SWAPPED	24
+
+/* Out of the swap cache as well, so that a page has to be had for each, and to be read */
+static void map_swapped(void)
+{
+	int tries;
+
+	must(kt_write_file(CGROUP "/cgroup.procs", "0"));
+	kt_map(kt_addr(SMALL), NR_SWAPPED);
+	kt_fill(kt_addr(SMALL), 0, NR_SWAPPED, SEED(SMALL));
+	must(kt_pageout(kt_addr(SMALL), NR_SWAPPED) == NR_SWAPPED);
+	/* the device may not have them yet; what it has is the first to be reclaimed */
+	for (tries = 0; tries < 20 && kt_field(CGROUP "/memory.stat", "swapcached") > 0; tries++) {
+		usleep(1000);
+		kt_write_file(CGROUP "/memory.reclaim", "64K");
+	}
+}
+
+static int hand_over_swapped(void)
+{
+	struct rusage before, after;
+	int ret, err;
+
+	getrusage(RUSAGE_SELF, &before);
+	ret = kt_handover(key_of(0), kt_addr(SMALL), NR_SWAPPED);
+	err = errno;
+	getrusage(RUSAGE_SELF, &after);
+	progress->read += after.ru_majflt - before.ru_majflt;
+	errno = err;
+	return ret;
+}
+
+static void verify_swapped(void)
+{
+	struct kmho_record_info info;
+
+	must(!kt_info(key_of(0), &info));
+	must(info.state == KMHO_STATE_LIVE && info.present == NR_SWAPPED * kt_page);
+	must(kt_same(kt_addr(SMALL), 0, NR_SWAPPED, SEED(SMALL)));
+	must(!kt_drop(key_of(0)));
+	must(kt_same(kt_addr(SMALL), 0, NR_SWAPPED, SEED(SMALL)));
+	kt_unmap(kt_addr(SMALL), NR_SWAPPED);
+}
+
+static void handover_swapped(void)
+{
+	static const struct subject s = { map_swapped, hand_over_swapped, verify_swapped };
+
+	kt_need_swap();
+	kt_need_cgroup(CGROUP);
+	every_failure(&s);
+	printf("# %lu times a page was read from swap\n", progress->read);
+	must(progress->read > NR_SWAPPED);
+	must(!rmdir(CGROUP));
 }
 
 /* ---- TAKEOVER ---- */
@@ -1409,6 +1468,7 @@ static void chown_held(void)
 static const struct kt_case cases[] = {
 	{ "HANDOVER", .now = handover },
 	{ "HANDOVER beside another record", .now = handover_second },
+	{ "HANDOVER of pages that are swapped out", .now = handover_swapped },
 	{ "TAKEOVER", .now = takeover },
 	{ "TAKEOVER of pages of which a pipe has one", .now = takeover_asked },
 	{ "TAKEOVER of a part, to where the kernel likes", .now = takeover_part },
