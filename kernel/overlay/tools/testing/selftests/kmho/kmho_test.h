@@ -817,6 +817,15 @@ static inline long kt_smaps(unsigned long base, unsigned long len, const char *n
 /* ---- a writer that never stops, in memory that is handed over ---- */
 
 /*
+ * After write @n of a writer that must not come to its end before the kexec, however
+ * slow the machine is: ten minutes for 32768 of them, a third of that for half
+ */
+static inline void kt_pace(unsigned long n)
+{
+	usleep(1000 + n);
+}
+
+/*
  * The first page of the nth mapping. A counter that goes up after the write that
  * it counts: so a lost write cannot hide.
  */

@@ -108,9 +108,8 @@ static void holes_after(void)
 
 /* ---- until the last moment, by another thread ---- */
 
-/* So many that the kexec comes before they are all written, a minute later */
+/* So many that the kexec comes before they are all written */
 #define LAST_PAGES	32768
-#define LAST_PAUSE_US	2000
 
 static void *fill_holes(void *arg)
 {
@@ -120,7 +119,7 @@ static void *fill_holes(void *arg)
 	for (n = 1; n < LAST_PAGES; n++) {
 		kt_fill(kt_addr(place), n, 1, SEED(place));
 		kt_complete(head, n);
-		usleep(LAST_PAUSE_US);
+		kt_pace(n);
 	}
 	return NULL;
 }
@@ -268,7 +267,7 @@ static void *fill_records(void *arg)
 	for (n = 1; n < NR_OWN; n++) {
 		kt_fill(base, record_page(writer, n), 1, SEED(RECORDS));
 		__atomic_store_n(counter, n, __ATOMIC_RELEASE);
-		kt_pause_a_little();
+		kt_pace(n);
 	}
 	return NULL;
 }
@@ -653,7 +652,7 @@ static void *read_disk(void *arg)
 			  disk_place(n)) != (ssize_t)kt_page)
 			break;
 		kt_complete(head, n);
-		usleep(LAST_PAUSE_US);
+		kt_pace(n);
 	}
 	return NULL;
 }
@@ -827,7 +826,7 @@ static void *fill_huge(void *arg)
 	for (n = 1; n < nr - first; n++) {
 		kt_fill(kt_addr(THP_LAST), first + n - 1, 1, SEED(THP_LAST));
 		kt_complete(head, n);
-		usleep(LAST_PAUSE_US);
+		kt_pace(n);
 	}
 	return arg;
 }

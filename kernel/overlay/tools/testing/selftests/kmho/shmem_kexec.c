@@ -386,9 +386,8 @@ static void written_after(void)
 	must(kt_zero(base, 702, 1));
 }
 
-/* So many that the kexec comes before they are all filled, a minute later */
+/* So many that the kexec comes before they are all filled */
 #define LAST_PAGES	32768
-#define LAST_PAUSE_US	2000
 
 /*
  * Until the last moment, by a process that has handed nothing over. Page 0
@@ -415,7 +414,7 @@ static void last_before(unsigned long place, bool by_call)
 				must(pwrite(fd, page, kt_page, n * kt_page) == (ssize_t)kt_page);
 			}
 			__atomic_store_n(count, n, __ATOMIC_RELEASE);
-			usleep(LAST_PAUSE_US);
+			kt_pace(n);
 		}
 		linger();
 	}
