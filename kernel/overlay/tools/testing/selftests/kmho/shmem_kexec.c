@@ -48,6 +48,8 @@ enum {
 	FROZEN_LIVE,
 	FROZEN_MIXED,
 	FROZEN_SYSV,
+	ORDINARY,
+	DROPPED,
 	OTHER,		/* a second mapping of the same memory */
 	TO = 64,
 };
@@ -1035,6 +1037,80 @@ static void frozen_mixed_after(void)
 	must(!kt_exists(kt_key(FROZEN_MIXED)));
 }
 
+/* ---- T4: what was taken over or dropped is free again in the end ---- */
+
+#define NR_FREED	8192
+
+static void give_half(unsigned long place)
+{
+	share(place, NR_FREED, PROT_READ | PROT_WRITE, -1);
+	kt_fill(kt_addr(place), 0, NR_FREED / 2, SEED(place));
+	give(place, NR_FREED);
+}
+
+/* Most of it, however late; so much is not lost by chance */
+static void must_be_freed(long before)
+{
+	long size = NR_FREED / 2 * kt_page / 1024, now = kt_free_kib();
+	unsigned int tries;
+
+	for (tries = 0; now - before < size * 3 / 4 && tries < 50; tries++) {
+		usleep(20000);
+		now = kt_free_kib();
+	}
+	printf("# free before: %ld KiB, after: %ld KiB, of %ld KiB\n", before, now, size);
+	must(now - before >= size * 3 / 4 - kt_slack_kib());
+}
+
+static void ordinary_before(void)
+{
+	give_half(ORDINARY);
+	kt_stay();
+}
+
+static void do_ordinary(void *arg)
+{
+	unsigned long base = kt_addr(ORDINARY), nr = NR_FREED;
+
+	must(!arg);
+	take(ORDINARY, nr);
+	must(kt_same(base, 0, nr / 2, SEED(ORDINARY)));
+	must(kt_smaps(base, nr * kt_page, "Rss") == (long)(nr / 2 * kt_page / 1024));
+	if (kt_swap()) {
+		must(kt_pageout_shared(base, nr, 0, nr / 8) > 0);
+		must(kt_same(base, 0, nr / 2, SEED(ORDINARY)));
+	}
+	kt_fill(base, nr / 4, nr / 2, SEED(OTHER));
+	must(kt_same(base, 0, nr / 4, SEED(ORDINARY)));
+	must(kt_same(base, nr / 4, nr / 2, SEED(OTHER)));
+}
+
+static void ordinary_after(void)
+{
+	long before;
+
+	must_have(ORDINARY, NR_FREED / 2);
+	before = kt_free_kib();
+	kt_run(do_ordinary, NULL);
+	must_be_freed(before);
+}
+
+static void dropped_before(void)
+{
+	give_half(DROPPED);
+}
+
+static void dropped_after(void)
+{
+	long before;
+
+	must_have(DROPPED, NR_FREED / 2);
+	before = kt_free_kib();
+	must(!kt_drop(kt_key(DROPPED)));
+	must(!kt_exists(kt_key(DROPPED)));
+	must_be_freed(before);
+}
+
 static const struct kt_case cases[] = {
 	{ "shared anonymous memory survives, with its holes and later writes",
 	  .before = anon_before, .after = anon_after },
@@ -1084,6 +1160,10 @@ static const struct kt_case cases[] = {
 	  .before = frozen_before, .after = frozen_after, .again = frozen_again },
 	{ "private and System V memory frozen in one record",
 	  .before = frozen_mixed_before, .after = frozen_mixed_after },
+	{ "shared memory that was taken over is ordinary, and free when its process ends",
+	  .before = ordinary_before, .after = ordinary_after },
+	{ "shared memory that came with a kexec and is dropped is free",
+	  .before = dropped_before, .after = dropped_after },
 };
 
 int main(int argc, char **argv)
