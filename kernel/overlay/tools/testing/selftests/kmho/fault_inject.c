@@ -901,13 +901,44 @@ static bool all_done(void)
 	return progress->done;
 }
 
+/* What this program's records hold, in KiB */
+static long held_kib(void)
+{
+	struct kmho_record_info *list;
+	unsigned long nr, i;
+	long held = 0;
+
+	nr = kt_list(&list);
+	for (i = 0; i < nr; i++) {
+		if ((list[i].key & ~0xffffffUL) == kt_key(0))
+			held += list[i].present / 1024;
+	}
+	free(list);
+	return held;
+}
+
 static void take_copies(void (*take)(void *), unsigned long nr)
 {
+	long before, after, held, pins;
 	unsigned long i;
 
 	setup();
+	pins = nr_pins();
+	before = kt_free_kib();
+	held = held_kib();
 	for (copy = 0; copy < nr && !all_done(); copy++)
 		kt_run(take, NULL);
+	must_have_no_more_pins(pins);
+	/* what the copies held that were taken is free, as those who took them have ended */
+	held -= held_kib();
+	after = kt_free_kib();
+	for (i = 0; before + held - after >= 4096 && i < 20; i++) {
+		usleep(50000);
+		after = kt_free_kib();
+	}
+	printf("# %ld kB free, %ld kB held by what was taken; %ld kB afterwards\n", before, held,
+	       after);
+	must(before + held - after < 4096 + kt_slack_kib());
 	for (i = 0; i < NR_CALLS && progress[i].nth; i++)
 		printf("# call %lu: failed %lu times, went on without memory %lu times%s\n",
 		       i + 1, progress[i].failed, progress[i].survived,
@@ -1180,6 +1211,86 @@ static void do_take_some(void *arg)
 static void some_after(void)
 {
 	take_copies(do_take_some, NR_COPIES / 4);
+}
+
+/* ---- what else may be done with what came with a kexec ---- */
+
+#define KEPT		key_of(42)
+#define ENDED		key_of(43)
+
+static int keep_incoming(void)
+{
+	unsigned long to = kt_addr(HUGE);
+
+	return kt_take_to(KMHO_TAKEOVER_KEEP, KEPT, to, huge_nr, &to);
+}
+
+static void do_give_kept(void *arg)
+{
+	must(!arg);
+	do_give_huge(KEPT);
+}
+
+static void kept_before(void)
+{
+	give_copies(do_give_kept, NR_COPIES / 2);
+}
+
+static void do_keep_incoming(void *arg)
+{
+	struct kmho_record_info info;
+
+	must(!arg);
+	until_it_works(keep_incoming);
+	must(!kt_info(KEPT, &info));
+	must(info.state == KMHO_STATE_LIVE && info.pid == getpid());
+	must(kt_same(kt_addr(HUGE), 0, huge_nr, SEED(HUGE)));
+	must_refuse(EPERM, munmap(kt_ptr(kt_addr(HUGE)), kt_page));
+	must(!kt_drop(KEPT));
+	must(kt_same(kt_addr(HUGE), 0, huge_nr, SEED(HUGE)));
+}
+
+static void kept_after(void)
+{
+	take_copies(do_keep_incoming, NR_COPIES / 2);
+}
+
+static int freeze_incoming(void)
+{
+	return kt_freeze(ENDED);
+}
+
+static int drop_incoming(void)
+{
+	return kt_drop(ENDED);
+}
+
+static void do_give_ended(void *arg)
+{
+	must(!arg);
+	do_give_huge(ENDED);
+}
+
+static void ended_before(void)
+{
+	give_copies(do_give_ended, 2);
+}
+
+static void do_end_incoming(void *arg)
+{
+	struct kmho_record_info info;
+
+	must(!arg);
+	fail_until_it_works(freeze_incoming, &progress[0], true);
+	must(!kt_info(ENDED, &info));
+	must(info.present == huge_nr * kt_page);
+	fail_until_it_works(drop_incoming, &progress[1], true);
+	must(!kt_exists(ENDED));
+}
+
+static void ended_after(void)
+{
+	take_copies(do_end_incoming, 2);
 }
 
 /* ---- QUERY, DROP, and what else there is ---- */
@@ -1529,6 +1640,16 @@ static const struct kt_case cases[] = {
 		"TAKEOVER after a kexec of a part of a record, put in at once and later",
 		.before = some_before,
 		.after = some_after,
+	},
+	{
+		"TAKEOVER_KEEP after a kexec",
+		.before = kept_before,
+		.after = kept_after,
+	},
+	{
+		"FREEZE and DROP of what came with a kexec",
+		.before = ended_before,
+		.after = ended_after,
 	},
 };
 
