@@ -409,15 +409,19 @@ static void need_mthp(const char *setting)
 static void mthp_before(void)
 {
 	unsigned long base = kt_addr(MTHP), nr = 4096;
+	long had;
 	void *p;
 
 	need_mthp("madvise");
+	had = kt_nr_thp(64);
 	p = mmap(kt_ptr(base), nr * kt_page, PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	must(p == kt_ptr(base));
 	/* 64 KiB pages alone, by mapping less than a PMD at an odd place */
 	must(!madvise(kt_ptr(base + 16 * kt_page), 400 * kt_page, MADV_HUGEPAGE));
 	kt_fill(base, 0, nr, SEED(MTHP));
+	printf("# %ld huge pages of 64 KiB\n", kt_nr_thp(64) - had);
+	must(kt_nr_thp(64) > had);
 	/* one of them in part */
 	must(!madvise(kt_ptr(base + 35 * kt_page), 2 * kt_page, MADV_DONTNEED));
 	must(!kt_handover(kt_key(MTHP), base, nr));
@@ -427,25 +431,32 @@ static void mthp_before(void)
 static void mthp_after(void)
 {
 	unsigned long base = kt_addr(MTHP), nr = 4096;
+	long had;
 
 	need_mthp("never");
 	must_be_incoming(kt_key(MTHP), nr, nr - 2);
+	had = kt_nr_thp(64);
 	must(!kt_takeover(kt_key(MTHP), base, nr));
 	must(kt_same(base, 0, 35, SEED(MTHP)));
 	must(kt_zero(base, 35, 2));
 	must(kt_same(base, 37, nr - 37, SEED(MTHP)));
+	printf("# %ld huge pages of 64 KiB\n", kt_nr_thp(64) - had);
+	must(kt_nr_thp(64) > had);
 }
 
 /* No page may be in two records: who comes second has copies. */
 static void mthp_shared_before(void)
 {
 	unsigned long base = kt_addr(MTHP_SHARED), nr = 500;
+	long had;
 	pid_t pid;
 
 	need_mthp("madvise");
+	had = kt_nr_thp(64);
 	kt_map(base, nr);
 	must(!madvise(kt_ptr(base), nr * kt_page, MADV_HUGEPAGE));
 	kt_fill(base, 0, nr, SEED(MTHP_SHARED));
+	must(kt_nr_thp(64) > had);
 	pid = kt_fork();
 	if (!pid) {
 		/* some are its own, one of them in part */

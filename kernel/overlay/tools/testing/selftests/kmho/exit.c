@@ -1351,19 +1351,6 @@ static void do_give_split(void *arg)
 	must(!kt_handover(kt_key(0), base, size / kt_page));
 }
 
-/* Huge pages that are somebody's memory, or a record's that was */
-static long nr_huge(void)
-{
-	char path[128], buf[32];
-
-	snprintf(path, sizeof(path),
-		 "/sys/kernel/mm/transparent_hugepage/hugepages-%lukB/stats/nr_anon",
-		 kt_pmd_size() / 1024);
-	if (!kt_read_file(path, buf, sizeof(buf)))
-		kt_skip("this kernel does not count huge pages by their size");
-	return strtol(buf, NULL, 10);
-}
-
 static void do_give_whole(void *arg)
 {
 	unsigned long base = kt_addr(0), size = kt_pmd_size();
@@ -1377,16 +1364,16 @@ static void do_give_whole(void *arg)
 static void counted_huge(void)
 {
 	unsigned long size = kt_need_thp(), base = kt_addr(0), nr = size / kt_page;
-	long before = nr_huge(), i;
+	long before = kt_nr_thp(kt_pmd_size() / 1024), i;
 
 	for (i = 0; i < 3; i++) {
 		kt_run(do_give_whole, NULL);
-		must(nr_huge() == before + 1);
+		must(kt_nr_thp(kt_pmd_size() / 1024) == before + 1);
 		must(!kt_takeover(kt_key(0), base, nr));
 		must(kt_same(base, 0, nr, SEED));
-		must(nr_huge() == before + 1);
+		must(kt_nr_thp(kt_pmd_size() / 1024) == before + 1);
 		must(!munmap(kt_ptr(base), size));
-		must(nr_huge() == before);
+		must(kt_nr_thp(kt_pmd_size() / 1024) == before);
 	}
 }
 

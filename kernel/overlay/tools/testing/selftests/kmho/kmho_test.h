@@ -1051,6 +1051,18 @@ static inline void kt_map_thp(unsigned long base, unsigned long len)
 	must(!madvise(p, len, MADV_HUGEPAGE));
 }
 
+/* Huge pages that are somebody's memory, or a record's that was */
+static inline long kt_nr_thp(unsigned long kib)
+{
+	char path[128], buf[32];
+
+	snprintf(path, sizeof(path),
+		 "/sys/kernel/mm/transparent_hugepage/hugepages-%lukB/stats/nr_anon", kib);
+	if (!kt_read_file(path, buf, sizeof(buf)))
+		kt_skip("this kernel does not count huge pages by their size");
+	return strtol(buf, NULL, 10);
+}
+
 static inline bool kt_have_swap(void)
 {
 	return kt_meminfo("SwapTotal") > 0;
