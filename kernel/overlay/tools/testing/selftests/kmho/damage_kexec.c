@@ -4,7 +4,7 @@
  * the log, the others are whole, and its key is free. Where it is wrong with all of
  * it, nothing is believed, and the boot goes on.
  *
- * Provokes: kmho: (record with key 0x[0-9a-f]+ of uid \d+ refused|object \d+ refused|.*the last kernel)
+ * Provokes: kmho: ((record with key 0x\S+ of uid \d+|object \d+) refused|.*the last kernel)
  */
 #include <sys/klog.h>
 
