@@ -818,7 +818,7 @@ static inline long kt_smaps(unsigned long base, unsigned long len, const char *n
 
 /*
  * After write @n of a writer that must not come to its end before the kexec, however
- * slow the machine is: ten minutes for 32768 of them, a third of that for half
+ * slow the machine is: ten minutes for 32768 of them, a quarter of that for half
  */
 static inline void kt_pace(unsigned long n)
 {
