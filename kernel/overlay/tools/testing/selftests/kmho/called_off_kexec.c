@@ -554,7 +554,6 @@ static void crowded_before(void)
 {
 	long killed = kt_field("/proc/vmstat", "oom_kill");
 	unsigned long base = kt_addr(CROWDED);
-	cpu_set_t last;
 	pid_t crowd;
 
 	need_loaded();
@@ -562,9 +561,7 @@ static void crowded_before(void)
 	must(killed >= 0);
 	must(!mlockall(MCL_CURRENT));
 	/* the last node has the scratch area where this finds most */
-	CPU_ZERO(&last);
-	CPU_SET(sysconf(_SC_NPROCESSORS_ONLN) - 1, &last);
-	must(!sched_setaffinity(0, sizeof(last), &last));
+	kt_run_on(sysconf(_SC_NPROCESSORS_ONLN) - 1);
 	kt_map(base, NR_CROWDED);
 	must(!madvise(kt_ptr(base), NR_CROWDED * kt_page, MADV_NOHUGEPAGE));
 	must(!kt_handover(kt_key(CROWDED), base, NR_CROWDED));

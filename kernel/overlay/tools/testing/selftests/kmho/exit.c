@@ -420,13 +420,10 @@ static bool reap(void)
 
 static void reaper_takes_nothing(void)
 {
-	int tries = 0, cpu = sched_getcpu();
-	cpu_set_t one;
+	int tries = 0;
 
 	kt_need_root();
-	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
-	must(cpu >= 0 && !sched_setaffinity(0, sizeof(one), &one));
+	kt_run_on(sched_getcpu());
 	while (!reap())
 		must(++tries < REAP_TRIES);
 }

@@ -215,19 +215,10 @@ struct span {
 	__u64 latest;
 };
 
-/* Not on the processor of the one that freezes, if there is another */
-static void run_on(long cpu)
-{
-	cpu_set_t cpus;
-
-	CPU_ZERO(&cpus);
-	CPU_SET(cpu % sysconf(_SC_NPROCESSORS_ONLN), &cpus);
-	must(!sched_setaffinity(0, sizeof(cpus), &cpus));
-}
-
 static void *write_all_along(void *arg)
 {
-	run_on(1);
+	/* not on the processor of the one that freezes, if there is another */
+	kt_run_on(1);
 	kt_write_around((unsigned long)arg, true);
 }
 
@@ -235,7 +226,7 @@ static void do_running_writer(void *arg)
 {
 	struct span *span = arg;
 
-	run_on(0);
+	kt_run_on(0);
 	kt_map(kt_addr(0), 1 + KT_AROUND);
 	must(!kt_handover(kt_key(0), kt_addr(0), 1 + KT_AROUND));
 	kt_start_thread(write_all_along, 0);

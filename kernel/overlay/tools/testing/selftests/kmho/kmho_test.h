@@ -982,6 +982,16 @@ static inline bool kt_in_scratch(const struct kt_scratch *s, unsigned long addr)
 	return kt_pfn_in_scratch(s, pfn);
 }
 
+/* Keeps the thread on one processor: the one of this number, round and round */
+static inline void kt_run_on(long cpu)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu % sysconf(_SC_NPROCESSORS_ONLN), &cpus);
+	must(!sched_setaffinity(0, sizeof(cpus), &cpus));
+}
+
 /*
  * Uses memory up, by mappings from @at on, until what is left of it lies in
  * scratch areas; returns where they end. The thread stays on its processor from
@@ -990,11 +1000,8 @@ static inline bool kt_in_scratch(const struct kt_scratch *s, unsigned long addr)
 static inline unsigned long kt_fill_memory(const struct kt_scratch *s, unsigned long at)
 {
 	unsigned long chunk = 4UL << 20;
-	cpu_set_t cpus;
 
-	CPU_ZERO(&cpus);
-	CPU_SET(sched_getcpu(), &cpus);
-	must(!sched_setaffinity(0, sizeof(cpus), &cpus));
+	kt_run_on(sched_getcpu());
 	while (true) {
 		if (kt_meminfo("MemFree") < 24 << 10)
 			kt_skip("no memory in scratch areas to be had");
@@ -1121,19 +1128,26 @@ static inline void kt_need_swap(void)
 		kt_skip("no swap: neither in use, nor zram0, nor KMHO_TEST_SWAP_DEV");
 }
 
-/* Swaps these pages out; returns how many went */
+/*
+ * Swaps these pages out; returns how many went. Each try is from the next
+ * processor: a page on its way onto the LRU is in a batch of one of them, which
+ * madvise() flushes there only. One that is under writeback is passed over, too.
+ */
 static inline unsigned long kt_pageout(unsigned long base, unsigned long nr)
 {
+	cpu_set_t cpus;
 	int tries;
 
-	/* a page on its way onto the LRU, or under writeback, is passed over */
-	for (tries = 0; tries < 20; tries++) {
+	must(!sched_getaffinity(0, sizeof(cpus), &cpus));
+	for (tries = 0; tries < 40; tries++) {
+		kt_run_on(tries);
 		if (madvise(kt_ptr(base), nr * kt_page, MADV_PAGEOUT))
 			break;
 		if (kt_count(base, nr, KT_PM_SWAP) == nr)
 			break;
 		usleep(10000);
 	}
+	must(!sched_setaffinity(0, sizeof(cpus), &cpus));
 	return kt_count(base, nr, KT_PM_SWAP);
 }
 
