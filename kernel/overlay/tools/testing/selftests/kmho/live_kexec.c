@@ -25,10 +25,12 @@ enum {
 	FORK_BOTH,
 	FORK_LAST,
 	OTHERS,
+	OTHERS_LAST,
 	SYSCALLS,
 	DIRECT,
 	DIRECT_LAST,
 	URING,
+	URING_LAST,
 	PROTECT,
 	THP_SPLIT,
 	THP_FILL,
@@ -38,6 +40,8 @@ enum {
 	PAGEOUT_LAST,
 	COMPACT,
 	CHILD_KEY,
+	/* the first of NR_CALLERS places */
+	CALLS,
 	TO = 64,
 	/* the first of NR_RECORDS keys */
 	RECORD = 0x100,
@@ -550,6 +554,45 @@ static void others_after(void)
 	must(kt_same(base, 8, 8, SEED(OTHERS)));
 }
 
+/* Puts what is at an address in this process to the same address in another */
+static void put(pid_t pid, unsigned long addr, size_t len)
+{
+	struct iovec iov = { kt_ptr(addr), len };
+
+	must(process_vm_writev(pid, &iov, 1, &iov, 1, 0) == (ssize_t)len);
+}
+
+static void others_last_before(void)
+{
+	unsigned long base = kt_addr(OTHERS_LAST), n;
+	pid_t pid;
+
+	kt_map(base, LAST_PAGES);
+	pid = kt_fork();
+	if (!pid) {
+		must(!kt_handover(kt_key(OTHERS_LAST), base, LAST_PAGES));
+		linger();
+	}
+	while (!kt_exists(kt_key(OTHERS_LAST)))
+		kt_pause_a_little();
+	for (n = 1; n < LAST_PAGES; n++) {
+		kt_fill(base, n, 1, SEED(OTHERS_LAST));
+		put(pid, base + n * kt_page, kt_page);
+		must(!madvise(kt_ptr(base + n * kt_page), kt_page, MADV_DONTNEED));
+		kt_complete(kt_head_of(OTHERS_LAST), n);
+		put(pid, base, sizeof(struct kt_head));
+		if (n == 10)
+			kt_ready();
+		kt_pace(n);
+	}
+	linger();
+}
+
+static void others_last_after(void)
+{
+	last_hole_check(OTHERS_LAST);
+}
+
 /* ---- by the kernel, on the process's behalf ---- */
 
 static void syscalls_before(void)
@@ -640,50 +683,70 @@ static off_t disk_place(unsigned long n)
 	return n % DISK_PAGES * kt_page;
 }
 
-/* Into page n, one after the other, until the end */
+/* Who reads from the disk, into page n, one after the other, until the end */
+struct reader {
+	unsigned long place;
+	int fd;
+	/* by which it reads; NULL: by pread() */
+	struct kt_ring *ring;
+};
+
 static void *read_disk(void *arg)
 {
-	struct kt_head *head = kt_head_of(DIRECT_LAST);
-	int fd = (int)(unsigned long)arg;
-	unsigned long n;
+	struct reader *r = arg;
+	unsigned long n, to;
+	ssize_t len;
 
 	for (n = 1; n < LAST_PAGES; n++) {
-		if (pread(fd, kt_ptr(kt_addr(DIRECT_LAST) + n * kt_page), kt_page,
-			  disk_place(n)) != (ssize_t)kt_page)
+		to = kt_addr(r->place) + n * kt_page;
+		len = r->ring ? kt_ring_read(r->ring, IORING_OP_READ, r->fd, to, kt_page,
+					     disk_place(n)) :
+				pread(r->fd, kt_ptr(to), kt_page, disk_place(n));
+		if (len != (ssize_t)kt_page)
 			break;
-		kt_complete(head, n);
+		kt_complete(kt_head_of(r->place), n);
 		kt_pace(n);
 	}
 	return NULL;
 }
 
-static void direct_last_before(void)
+static void read_until_the_end(struct reader *r)
 {
-	int fd = open_disk();
-
-	kt_map(kt_addr(DIRECT_LAST), LAST_PAGES);
-	must(!kt_handover(kt_key(DIRECT_LAST), kt_addr(DIRECT_LAST), LAST_PAGES));
-	kt_start_thread(read_disk, fd);
-	kt_wait_for_writes(DIRECT_LAST, 10);
+	kt_map(kt_addr(r->place), LAST_PAGES);
+	must(!kt_handover(kt_key(r->place), kt_addr(r->place), LAST_PAGES));
+	kt_start_thread(read_disk, (unsigned long)r);
+	kt_wait_for_writes(r->place, 10);
 	kt_stay();
 }
 
-static void direct_last_after(void)
+static void check_what_was_read(unsigned long place)
 {
-	unsigned long base = kt_addr(DIRECT_LAST), n;
+	unsigned long base = kt_addr(place), n;
 	int fd = open_disk();
 	char *disk = mmap(NULL, kt_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 			  -1, 0);
 	__u64 done;
 
-	must(!kt_takeover(kt_key(DIRECT_LAST), base, LAST_PAGES));
+	must(!kt_takeover(kt_key(place), base, LAST_PAGES));
 	must(disk != MAP_FAILED);
-	done = kt_show_completed(DIRECT_LAST, "pages were read");
+	done = kt_show_completed(place, "pages were read");
 	must(done < LAST_PAGES - 1);
 	for (n = 1; n <= done; n++) {
 		must(pread(fd, disk, kt_page, disk_place(n)) == (ssize_t)kt_page);
 		must(!memcmp(disk, kt_ptr(base + n * kt_page), kt_page));
 	}
+}
+
+static void direct_last_before(void)
+{
+	struct reader r = { DIRECT_LAST, open_disk() };
+
+	read_until_the_end(&r);
+}
+
+static void direct_last_after(void)
+{
+	check_what_was_read(DIRECT_LAST);
 }
 
 /*
@@ -733,6 +796,20 @@ static void uring_after(void)
 		must(!memcmp(exe, kt_ptr(base + at[i] * kt_page), 4 * kt_page));
 	must(kt_same(base, 12, 28, SEED(URING)));
 	must(kt_same(base, 44, 20, SEED(URING)));
+}
+
+static void uring_last_before(void)
+{
+	struct kt_ring ring;
+	struct reader r = { URING_LAST, open_disk(), &ring };
+
+	kt_ring_open(&ring);
+	read_until_the_end(&r);
+}
+
+static void uring_last_after(void)
+{
+	check_what_was_read(URING_LAST);
 }
 
 /* ---- what the kernel does to pages meanwhile ---- */
@@ -958,6 +1035,110 @@ static void compact_after(void)
 	ring_check(COMPACT);
 }
 
+/* ---- calls that are under way ---- */
+
+#define NR_CALLERS	9
+#define CALLED_PAGES	64
+
+/* Round n of a caller: all pages but the last, which stays a hole, are of that round */
+static void fill_round(unsigned long place, __u64 n)
+{
+	kt_map(kt_addr(place), CALLED_PAGES);
+	kt_head_of(place)->completed = n;
+	kt_fill(kt_addr(place), 1, CALLED_PAGES - 2, SEED(place) + n);
+}
+
+static void hand_over_and_drop(unsigned long place, __u64 n)
+{
+	fill_round(place, n);
+	must(!kt_handover(kt_key(place), kt_addr(place), CALLED_PAGES));
+	must(!kt_drop(kt_key(place)));
+	kt_unmap(kt_addr(place), CALLED_PAGES);
+}
+
+static void freeze_and_drop(unsigned long place, __u64 n)
+{
+	fill_round(place, n);
+	must(!kt_handover(kt_key(place), kt_addr(place), CALLED_PAGES));
+	must(!kt_freeze(kt_key(place)));
+	kt_fill(kt_addr(place), 1, CALLED_PAGES - 1, 666);
+	must(!kt_drop(kt_key(place)));
+	kt_unmap(kt_addr(place), CALLED_PAGES);
+}
+
+static void give_and_take(unsigned long place, __u64 n)
+{
+	unsigned long remap = kt_addr(place);
+	pid_t pid = kt_fork();
+
+	if (!pid) {
+		fill_round(place, n);
+		must(!kt_handover(kt_key(place), kt_addr(place), CALLED_PAGES));
+		_exit(0);
+	}
+	must(!kt_wait(pid));
+	must(!kt_take_to(n % 2 ? KMHO_TAKEOVER : KMHO_TAKEOVER_KEEP, kt_key(place),
+			 kt_addr(place), CALLED_PAGES, &remap));
+	if (n % 2 == 0)
+		must(!kt_drop(kt_key(place)));
+	kt_unmap(kt_addr(place), CALLED_PAGES);
+}
+
+static __noreturn void call_again_and_again(unsigned long i, __u64 *rounds)
+{
+	static void (*const calls[])(unsigned long place, __u64 n) = {
+		hand_over_and_drop, freeze_and_drop, give_and_take
+	};
+	__u64 n;
+
+	kt_quiet();
+	for (n = 1; ; n++) {
+		calls[i % ARRAY_SIZE(calls)](CALLS + i, n);
+		__atomic_store_n(&rounds[i], n, __ATOMIC_RELEASE);
+		kt_pause_a_little();
+	}
+}
+
+static void calls_before(void)
+{
+	__u64 *rounds = mmap(NULL, kt_page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			     -1, 0);
+	unsigned long i;
+
+	must(rounds != MAP_FAILED);
+	for (i = 0; i < NR_CALLERS; i++) {
+		if (!kt_fork())
+			call_again_and_again(i, rounds);
+	}
+	for (i = 0; i < NR_CALLERS; i++) {
+		while (__atomic_load_n(&rounds[i], __ATOMIC_ACQUIRE) < 10)
+			kt_pause_a_little();
+	}
+	kt_stay();
+}
+
+/* All of a record is there, and of one round, or nothing is */
+static void calls_after(void)
+{
+	unsigned long i, there = 0;
+
+	for (i = 0; i < NR_CALLERS; i++) {
+		unsigned long place = CALLS + i, base = kt_addr(place);
+		struct kmho_record_info info;
+
+		if (kt_info(kt_key(place), &info))
+			continue;
+		there++;
+		must(info.present == (CALLED_PAGES - 1) * kt_page);
+		must(!kt_takeover(kt_key(place), base, CALLED_PAGES));
+		must(!kt_exists(kt_key(place)));
+		must(kt_same(base, 1, CALLED_PAGES - 2,
+			     SEED(place) + kt_head_of(place)->completed));
+		must(!kt_held_pages(base + (CALLED_PAGES - 1) * kt_page, 1));
+	}
+	printf("# %lu of %d were there, each as a whole\n", there, NR_CALLERS);
+}
+
 #define CASE(title, name)	{ title, .before = name##_before, .after = name##_after }
 
 static const struct kt_case cases[] = {
@@ -973,10 +1154,12 @@ static const struct kt_case cases[] = {
 	CASE("parent and child hand over the same pages", fork_both),
 	CASE("fork, again and again until the end", fork_last),
 	CASE("process_vm_writev, ptrace, /proc/pid/mem", others),
+	CASE("process_vm_writev until the last moment", others_last),
 	CASE("what system calls read into it", syscalls),
 	CASE("O_DIRECT", direct),
 	CASE("O_DIRECT until the last moment", direct_last),
 	CASE("io_uring, buffers registered before", uring),
+	CASE("io_uring until the last moment", uring_last),
 	CASE("mprotect after the handover", protect),
 	CASE("a huge page split after the handover", thp_split),
 	CASE("huge pages written after the handover", thp_fill),
@@ -985,6 +1168,7 @@ static const struct kt_case cases[] = {
 	CASE("swapped out after the handover", pageout),
 	CASE("swapped out and in until the last moment", pageout_last),
 	CASE("compaction until the last moment", compact),
+	CASE("in the middle of calls, all of a record is there, or nothing", calls),
 };
 
 int main(int argc, char **argv)
