@@ -182,6 +182,22 @@ static void kill_in(void (*shot)(struct kt_aim *aim), bool early, bool late)
 	must(before - after < 4096 + kt_slack_kib());
 }
 
+/* Maps what the calls are made of that are killed */
+static void (*map_killed)(unsigned long base, unsigned long nr) = kt_map;
+
+static void map_huge(unsigned long base, unsigned long nr)
+{
+	kt_map_thp(base, nr * kt_page);
+	kt_fill(base, 0, 1, SEED);
+	must(kt_smaps(base, nr * kt_page, "AnonHugePages") > 0);
+}
+
+static void map_shared(unsigned long base, unsigned long nr)
+{
+	must(mmap(kt_ptr(base), nr * kt_page, PROT_READ | PROT_WRITE,
+		  MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == kt_ptr(base));
+}
+
 static void kill_handover(struct kt_aim *aim)
 {
 	unsigned long base = kt_addr(0), nr = 4096;
@@ -189,7 +205,7 @@ static void kill_handover(struct kt_aim *aim)
 	bool whole;
 
 	if (!pid) {
-		kt_map(base, nr);
+		map_killed(base, nr);
 		kt_fill(base, 0, 1024, SEED);
 		must(!madvise(kt_ptr(base + 1024 * kt_page), (nr - 1024) * kt_page,
 			      MADV_POPULATE_WRITE) || errno == EINVAL);
@@ -209,10 +225,35 @@ static void kill_handover(struct kt_aim *aim)
 /* H6: a SIGKILL in the middle of HANDOVER leaves the whole record or none */
 static void ends_killed_meanwhile(void)
 {
-	kill_in(kill_handover, true, false);
+	kill_in(kill_handover, map_killed == kt_map, false);
+}
+
+static void ends_killed_huge(void)
+{
+	kt_need_thp();
+	map_killed = map_huge;
+	ends_killed_meanwhile();
+}
+
+static void ends_killed_shared(void)
+{
+	map_killed = map_shared;
+	ends_killed_meanwhile();
 }
 
 #define NR_TAKEN	2048
+
+static void do_give_taken(void *unused)
+{
+	map_killed(kt_addr(0), NR_TAKEN);
+	kt_fill(kt_addr(0), 0, NR_TAKEN, SEED);
+	must(!kt_handover(kt_key(0), kt_addr(0), NR_TAKEN));
+}
+
+static void give_taken(void)
+{
+	kt_run(do_give_taken, NULL);
+}
 
 static void kill_takeover(struct kt_aim *aim)
 {
@@ -227,15 +268,28 @@ static void kill_takeover(struct kt_aim *aim)
 	if (kept)
 		must_be(kt_key(0), KMHO_STATE_HELD, 0, NR_TAKEN);
 	else
-		kt_give(kt_key(0), kt_addr(0), NR_TAKEN, SEED);
+		give_taken();
 }
 
 /* T2: a SIGKILL during TAKEOVER leaves all in the record, or all taken and freed */
 static void taker_killed(void)
 {
-	kt_give(kt_key(0), kt_addr(0), NR_TAKEN, SEED);
-	kill_in(kill_takeover, false, true);
+	give_taken();
+	kill_in(kill_takeover, false, map_killed == kt_map);
 	kt_take(kt_key(0), kt_addr(0), NR_TAKEN, SEED);
+}
+
+static void taker_killed_huge(void)
+{
+	kt_need_thp();
+	map_killed = map_huge;
+	taker_killed();
+}
+
+static void taker_killed_shared(void)
+{
+	map_killed = map_shared;
+	taker_killed();
 }
 
 /* A dead process's memory, of which a device may still write to a part */
@@ -1400,7 +1454,11 @@ static const struct kt_case cases[] = {
 	{ "SIGKILL: the successor gets the bytes", .now = ends_killed },
 	{ "SIGSEGV: the successor gets the bytes", .now = ends_segv },
 	{ "SIGKILL in HANDOVER: the whole record or none", .now = ends_killed_meanwhile },
+	{ "SIGKILL in HANDOVER of huge pages", .now = ends_killed_huge },
+	{ "SIGKILL in HANDOVER of shared memory", .now = ends_killed_shared },
 	{ "SIGKILL in TAKEOVER: all in the record, or all freed", .now = taker_killed },
+	{ "SIGKILL in TAKEOVER of huge pages", .now = taker_killed_huge },
+	{ "SIGKILL in TAKEOVER of shared memory", .now = taker_killed_shared },
 	{ "SIGKILL in FREEZE: frozen, or as it was", .now = freezer_killed },
 	{ "SIGKILL in DROP: the whole record or none", .now = dropper_killed },
 	{ "SIGKILL in CHOWN: one owner, either", .now = giver_killed },
