@@ -1049,8 +1049,7 @@ static void in_use_after(void)
 	};
 	struct kmho_op_takeover op = { kt_key(IN_USE), 2, r };
 
-	must(mmap(kt_ptr(to + 80 * kt_page), kt_page, PROT_READ | PROT_WRITE,
-		  MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != MAP_FAILED);
+	kt_map_shared(to + 80 * kt_page, 1, -1);
 	must_refuse(EEXIST, kmho(KMHO_TAKEOVER, &op));
 	must(kt_unmapped(to, 80));
 	must_refuse(EEXIST, kmho(KMHO_TAKEOVER, &op));

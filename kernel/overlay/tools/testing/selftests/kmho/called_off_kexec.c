@@ -191,8 +191,7 @@ static __noreturn void be_owner(struct owner *o)
 	if (o->shared) {
 		o->fd = memfd_create("owner", 0);
 		must(o->fd >= 0 && !ftruncate(o->fd, NR * kt_page));
-		must(mmap(kt_ptr(base), NR * kt_page, PROT_READ | PROT_WRITE,
-			  MAP_SHARED | MAP_FIXED_NOREPLACE, o->fd, 0) == kt_ptr(base));
+		kt_map_shared(base, NR, o->fd);
 	} else {
 		must(!pipe(o->pipe));
 		kt_map(base, NR);

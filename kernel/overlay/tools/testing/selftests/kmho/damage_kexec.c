@@ -106,14 +106,11 @@ static void do_give_shared(void *arg)
 		{ base + 2 * NR * kt_page, NR * kt_page },
 	};
 	struct kmho_op_handover op = { kt_key(s->n), s->bad < 0 ? 1 : 2, ranges };
-	int flags = MAP_SHARED | MAP_FIXED_NOREPLACE;
 
-	must(mmap(kt_ptr(base), NR * kt_page, PROT_READ | PROT_WRITE, flags, s->good, 0) ==
-	     kt_ptr(base));
+	kt_map_shared(base, NR, s->good);
 	kt_fill(base, 0, NR, SEED(FIRST));
 	if (s->bad >= 0) {
-		must(mmap(kt_ptr(ranges[1].base), NR * kt_page, PROT_READ | PROT_WRITE, flags,
-			  s->bad, 0) == kt_ptr(ranges[1].base));
+		kt_map_shared(ranges[1].base, NR, s->bad);
 		kt_fill(ranges[1].base, 0, NR, SEED(FIRST));
 	}
 	must(!kmho(KMHO_HANDOVER, &op));

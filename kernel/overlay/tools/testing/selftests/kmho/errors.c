@@ -518,9 +518,7 @@ static void kinds_in_one_range(void)
 
 	/* private, then shared, then private memory, with no gap between */
 	kt_map(base, 2);
-	must(mmap(kt_ptr(base + 2 * kt_page), kt_page, PROT_READ | PROT_WRITE,
-		  MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) !=
-	     MAP_FAILED);
+	kt_map_shared(base + 2 * kt_page, 1, -1);
 	kt_map(base + 3 * kt_page, 2);
 	kt_fill(base, 0, 5, SEED);
 	right_handover(kt_key(0), base, 5);

@@ -194,8 +194,7 @@ static void map_huge(unsigned long base, unsigned long nr)
 
 static void map_shared(unsigned long base, unsigned long nr)
 {
-	must(mmap(kt_ptr(base), nr * kt_page, PROT_READ | PROT_WRITE,
-		  MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == kt_ptr(base));
+	kt_map_shared(base, nr, -1);
 }
 
 static void kill_handover(struct kt_aim *aim)
@@ -982,15 +981,13 @@ static void must_have_moved(const struct places *p, const struct kt_scratch *s, 
 
 static void do_give_places(void *arg)
 {
-	int flags = MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
 	unsigned long base = kt_addr(0);
 	struct places *p = arg;
 	struct kt_scratch s;
 
 	kt_find_scratch(&s);
 	if (p->shared)
-		must(mmap(kt_ptr(base), p->nr * kt_page, PROT_READ | PROT_WRITE, flags, -1, 0) ==
-		     kt_ptr(base));
+		kt_map_shared(base, p->nr, -1);
 	else if (p->huge)
 		kt_map_thp(base, p->nr * kt_page);
 	else

@@ -681,15 +681,13 @@ static void takeover_kinds(void)
 
 static void map_shared(void)
 {
-	int flags = MAP_SHARED | MAP_FIXED_NOREPLACE, fd = memfd_create("kmho", 0);
+	int fd = memfd_create("kmho", 0);
 
 	must(fd >= 0 && !ftruncate(fd, NR_OF_FILE * kt_page));
-	must(mmap(kt_ptr(kt_addr(SMALL)), NR_OF_FILE * kt_page, PROT_READ | PROT_WRITE, flags, fd,
-		  0) == kt_ptr(kt_addr(SMALL)));
+	kt_map_shared(kt_addr(SMALL), NR_OF_FILE, fd);
 	close(fd);
 	kt_fill(kt_addr(SMALL), 3, 6, SEED(SMALL));
-	must(mmap(kt_ptr(kt_addr(HUGE)), NR_SHARED * kt_page, PROT_READ | PROT_WRITE,
-		  flags | MAP_ANONYMOUS, -1, 0) == kt_ptr(kt_addr(HUGE)));
+	kt_map_shared(kt_addr(HUGE), NR_SHARED, -1);
 	kt_fill(kt_addr(HUGE), 510, 4, SEED(HUGE));
 }
 

@@ -272,8 +272,7 @@ static int new_file(unsigned long nr, __u64 seed)
 	int fd = memfd_create("kmho", 0);
 
 	must(fd >= 0 && !ftruncate(fd, nr * kt_page));
-	must(mmap(kt_ptr(kt_addr(8)), nr * kt_page, PROT_READ | PROT_WRITE,
-		  MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0) == kt_ptr(kt_addr(8)));
+	kt_map_shared(kt_addr(8), nr, fd);
 	kt_fill(kt_addr(8), 0, nr, seed);
 	kt_unmap(kt_addr(8), nr);
 	return fd;

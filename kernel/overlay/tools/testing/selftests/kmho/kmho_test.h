@@ -705,6 +705,15 @@ static inline void kt_map(unsigned long base, unsigned long nr)
 	kt_map_prot(base, nr, PROT_READ | PROT_WRITE);
 }
 
+/* Shared memory, exactly at @base: the begin of a file, or that of nobody's if @fd is -1 */
+static inline void kt_map_shared(unsigned long base, unsigned long nr, int fd)
+{
+	int flags = MAP_SHARED | MAP_FIXED_NOREPLACE | (fd < 0 ? MAP_ANONYMOUS : 0);
+
+	must(mmap(kt_ptr(base), nr * kt_page, PROT_READ | PROT_WRITE, flags, fd, 0) ==
+	     kt_ptr(base));
+}
+
 static inline void kt_unmap(unsigned long base, unsigned long nr)
 {
 	must(!munmap(kt_ptr(base), nr * kt_page));

@@ -351,9 +351,7 @@ static void map_kind(bool shared, unsigned long base, unsigned long nr)
 	if (!shared)
 		kt_map(base, nr);
 	else
-		must(mmap(kt_ptr(base), nr * kt_page, PROT_READ | PROT_WRITE,
-			  MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) ==
-		     kt_ptr(base));
+		kt_map_shared(base, nr, -1);
 }
 
 /* A first write never fails for it; the next handover does */

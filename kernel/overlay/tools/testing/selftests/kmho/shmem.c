@@ -26,16 +26,6 @@
 
 #define SEED	0x5a4edULL
 
-static void share(unsigned long base, unsigned long nr, int fd)
-{
-	int flags = MAP_SHARED | MAP_FIXED_NOREPLACE;
-
-	if (fd < 0)
-		flags |= MAP_ANONYMOUS;
-	must(mmap(kt_ptr(base), nr * kt_page, PROT_READ | PROT_WRITE, flags, fd, 0) ==
-	     kt_ptr(base));
-}
-
 static int new_memfd(unsigned long nr)
 {
 	int fd = memfd_create("kmho", KT_ALLOW_SEALING);
@@ -64,7 +54,7 @@ static void do_give(void *arg)
 {
 	struct shared *s = arg;
 
-	share(kt_addr(0), s->nr, s->fd);
+	kt_map_shared(kt_addr(0), s->nr, s->fd);
 	kt_fill(kt_addr(0), 0, s->nr / 2, SEED);
 	must(!kt_handover(s->key, kt_addr(0), s->nr));
 }
@@ -82,7 +72,7 @@ static void refuses_to_part(void)
 {
 	unsigned long base = kt_addr(0);
 
-	share(base, 8, -1);
+	kt_map_shared(base, 8, -1);
 	kt_fill(base, 0, 8, SEED);
 	must(!kt_handover(kt_key(0), base, 8));
 	must_refuse(EPERM, munmap(kt_ptr(base), kt_page));
@@ -102,7 +92,7 @@ static void refuses_segment(void)
 	int id = shmget(IPC_PRIVATE, 4 * kt_page, IPC_CREAT | 0600);
 
 	must(id >= 0);
-	share(kt_addr(0), 8, -1);
+	kt_map_shared(kt_addr(0), 8, -1);
 	kt_map(kt_addr(1), 8);
 	kt_fill(kt_addr(0), 0, 8, SEED);
 	kt_fill(kt_addr(1), 0, 8, SEED);
@@ -123,7 +113,7 @@ static void follows(void)
 	struct kmho_record_info info;
 	int fd = new_memfd(2048);
 
-	share(base, 2048, fd);
+	kt_map_shared(base, 2048, fd);
 	kt_fill(base, 0, 1500, SEED);
 	must(!kt_handover(kt_key(0), base, 2048));
 	must(present(kt_key(0)) == 1500);
@@ -144,7 +134,7 @@ static void do_follows_account(void *arg)
 
 	(void)arg;
 	must(!setrlimit(RLIMIT_MEMLOCK, &limit));
-	share(base, 16, fd);
+	kt_map_shared(base, 16, fd);
 	kt_fill(base, 0, 16, SEED);
 	must(!kt_handover(kt_key(0), base, 16));
 	kt_map(kt_addr(1), 1);
@@ -179,7 +169,7 @@ static void do_over_limit(void *arg)
 
 	(void)arg;
 	must(!setrlimit(RLIMIT_MEMLOCK, &limit));
-	share(kt_addr(0), 700, -1);
+	kt_map_shared(kt_addr(0), 700, -1);
 	kt_fill(kt_addr(0), 0, 4, SEED);
 	kt_fill(kt_addr(0), 600, 5, SEED);
 	must_refuse(EAGAIN, kt_handover(kt_key(0), kt_addr(0), 700));
@@ -199,8 +189,8 @@ static void busy(void)
 {
 	int fd = new_memfd(16);
 
-	share(kt_addr(0), 16, fd);
-	share(kt_addr(1), 16, fd);
+	kt_map_shared(kt_addr(0), 16, fd);
+	kt_map_shared(kt_addr(1), 16, fd);
 	kt_fill(kt_addr(0), 0, 16, SEED);
 	must(!kt_handover(kt_key(0), kt_addr(0), 8));
 	must_refuse(EBUSY, kt_handover(kt_key(1), kt_addr(1), 16));
@@ -274,7 +264,7 @@ static void do_claim(void *arg)
 {
 	struct shared *s = arg;
 
-	share(kt_addr(0), s->nr, s->fd);
+	kt_map_shared(kt_addr(0), s->nr, s->fd);
 	must(!kt_handover(s->key, kt_addr(0), s->nr));
 }
 
@@ -302,7 +292,7 @@ static void same_kernel(void)
 	int fd = new_memfd(1024);
 	unsigned long base = kt_addr(0), old = kt_addr(1);
 
-	share(old, 1024, fd);
+	kt_map_shared(old, 1024, fd);
 	give(fd, 1024, kt_key(0));
 	kt_fill(old, 700, 1, SEED);
 	must(!kt_takeover(kt_key(0), base, 1024));
@@ -328,7 +318,7 @@ static void killed(void)
 	must(!pipe(pipes));
 	pid = kt_fork();
 	if (!pid) {
-		share(base, 512, fd);
+		kt_map_shared(base, 512, fd);
 		kt_fill(base, 0, 100, SEED);
 		must(!kt_handover(kt_key(0), base, 512));
 		must(write(pipes[1], "x", 1) == 1);
@@ -430,7 +420,7 @@ static void do_future_write(void *arg)
 	int fd = new_memfd(8);
 
 	must(!arg);
-	share(kt_addr(0), 8, fd);
+	kt_map_shared(kt_addr(0), 8, fd);
 	kt_fill(kt_addr(0), 0, 4, SEED);
 	must(!fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE));
 	must(!kt_handover(kt_key(0), kt_addr(0), 8));
@@ -470,7 +460,7 @@ static void live_update(void)
 	unsigned long base = kt_addr(0);
 	int fd = new_memfd(64), session;
 
-	share(base, 64, fd);
+	kt_map_shared(base, 64, fd);
 	kt_fill(base, 0, 32, SEED);
 	must(!kt_handover(kt_key(0), base, 64));
 	must_fail(EBUSY, preserve(fd));
@@ -557,7 +547,7 @@ static void no_collapse(void)
 	unsigned long base = kt_addr(0);
 	int fd = new_memfd(nr);
 
-	share(base, nr, fd);
+	kt_map_shared(base, nr, fd);
 	kt_fill(base, 0, nr / 2, SEED);
 	must(!kt_handover(kt_key(0), base, nr));
 	must_refuse(EAGAIN, madvise(kt_ptr(base), size, MADV_COLLAPSE));
@@ -615,7 +605,7 @@ static void at_once(void)
 	unsigned long i;
 
 	at_once_fd = new_memfd(1024);
-	share(kt_addr(0), 1024, at_once_fd);
+	kt_map_shared(kt_addr(0), 1024, at_once_fd);
 	for (i = 0; i < THREADS; i++)
 		must(!pthread_create(&threads[i], NULL, i < 4 ? hand_over : change, (void *)i));
 	for (i = 0; i < THREADS; i++)
@@ -654,7 +644,7 @@ static void do_frozen_written(void *arg)
 	unsigned long base = kt_addr(0);
 	int fd = *(int *)arg;
 
-	share(base, 1024, fd);
+	kt_map_shared(base, 1024, fd);
 	kt_fill(base, 0, 512, SEED);
 	must(!kt_handover(kt_key(0), base, 1024));
 	/* before: these count, that into a hole as well */
@@ -677,7 +667,7 @@ static void frozen_written(void)
 	unsigned long base = kt_addr(0), old = kt_addr(1);
 	int fd = new_memfd(1024);
 
-	share(old, 1024, fd);
+	kt_map_shared(old, 1024, fd);
 	kt_run(do_frozen_written, &fd);
 	must(present(kt_key(0)) == 513);
 	kt_fill(old, 900, 1, SEED + 2);
@@ -723,7 +713,7 @@ static void do_freeze_part(void *arg)
 	struct part *p = arg;
 	unsigned long base = kt_addr(0);
 
-	share(base, 1024, p->fd);
+	kt_map_shared(base, 1024, p->fd);
 	must(!kt_handover(p->key, base + p->first * kt_page, p->nr));
 	must(!kt_freeze(p->key));
 }
@@ -741,7 +731,7 @@ static void frozen_shared(void)
 	unsigned long a = kt_addr(2), b = kt_addr(3), old = kt_addr(1);
 	int fd = new_memfd(1024);
 
-	share(old, 1024, fd);
+	kt_map_shared(old, 1024, fd);
 	kt_fill(old, 0, 500, SEED);
 	kt_fill(old, 1000, 1, SEED);
 	freeze_part(fd, 0, 600, kt_key(0));
@@ -764,7 +754,7 @@ static void frozen_apart(void)
 	unsigned long to[4] = { kt_addr(2), kt_addr(3), kt_addr(4), kt_addr(5) }, old = kt_addr(1);
 	int fd = new_memfd(1024), i;
 
-	share(old, 1024, fd);
+	kt_map_shared(old, 1024, fd);
 	kt_fill(old, 0, 600, SEED);
 	freeze_part(fd, 0, 1024, kt_key(0));
 	kt_fill(old, 599, 1, SEED + 1);
@@ -792,7 +782,7 @@ static void frozen_zeros(void)
 	unsigned long a = kt_addr(2), b = kt_addr(3), old = kt_addr(1);
 	int fd = new_memfd(1024);
 
-	share(old, 1024, fd);
+	kt_map_shared(old, 1024, fd);
 	kt_fill(old, 0, 100, SEED);
 	memset(kt_ptr(old + 200 * kt_page), 0, kt_page);
 	freeze_part(fd, 0, 1024, kt_key(0));
@@ -811,7 +801,7 @@ static void frozen_and_live(void)
 	unsigned long a = kt_addr(0), b = kt_addr(2), old = kt_addr(1);
 	int fd = new_memfd(1024);
 
-	share(old, 1024, fd);
+	kt_map_shared(old, 1024, fd);
 	give(fd, 1024, kt_key(1));
 	give_frozen(fd, 1024, kt_key(0));
 	kt_fill(old, 100, 600, SEED + 1);
@@ -836,7 +826,7 @@ static void frozen_dead(void)
 	unsigned long base = kt_addr(0), old = kt_addr(1);
 	int fd = new_memfd(1024);
 
-	share(old, 1024, fd);
+	kt_map_shared(old, 1024, fd);
 	give(fd, 1024, kt_key(0));
 	kt_fill(old, 0, 10, SEED + 1);
 	must(!kt_freeze(kt_key(0)));
@@ -875,8 +865,8 @@ static void do_frozen_twice_mapped(void *arg)
 	int fd = new_memfd(64);
 
 	must(!arg);
-	share(kt_addr(0), 64, fd);
-	share(kt_addr(1), 64, fd);
+	kt_map_shared(kt_addr(0), 64, fd);
+	kt_map_shared(kt_addr(1), 64, fd);
 	kt_fill(kt_addr(0), 0, 32, SEED);
 	must(!kmho(KMHO_HANDOVER, &op));
 	must(!kt_freeze(kt_key(0)));
@@ -927,7 +917,7 @@ static void do_frozen_huge(void *arg)
 	unsigned long size = kt_pmd_size(), nr = size / kt_page, base = kt_addr(0);
 	int fd = *(int *)arg;
 
-	share(base, 2 * nr, fd);
+	kt_map_shared(base, 2 * nr, fd);
 	kt_fill(base, 0, 2 * nr, SEED);
 	if (madvise(kt_ptr(base), 2 * size, MADV_COLLAPSE))
 		kt_skip("no huge pages to be had: %s", strerror(errno));
@@ -1030,7 +1020,7 @@ static void frozen_at_once(void)
 	unsigned long i;
 
 	at_once_fd = new_memfd(1024);
-	share(kt_addr(0), 1024, at_once_fd);
+	kt_map_shared(kt_addr(0), 1024, at_once_fd);
 	for (i = 0; i < THREADS; i++)
 		must(!pthread_create(&threads[i], NULL, i < 4 ? freeze_all : change, (void *)i));
 	for (i = 0; i < THREADS; i++)
@@ -1082,7 +1072,7 @@ static void do_frozen_growing(void *arg)
 	struct growth *g = arg;
 	pthread_t thread;
 
-	share(kt_addr(0), 2 * GROWN, g->fd);
+	kt_map_shared(kt_addr(0), 2 * GROWN, g->fd);
 	kt_map(kt_addr(1), GROWN);
 	must(!pthread_create(&thread, NULL, grow, g));
 	must(!pthread_create(&thread, NULL, come_and_go, g));

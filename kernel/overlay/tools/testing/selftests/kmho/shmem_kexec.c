@@ -862,8 +862,7 @@ static void mixed_before(void)
 	unsigned long base = kt_addr(MIXED);
 
 	kt_map(base, 3);
-	must(mmap(kt_ptr(base + 3 * kt_page), 3 * kt_page, PROT_READ | PROT_WRITE,
-		  MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != MAP_FAILED);
+	kt_map_shared(base + 3 * kt_page, 3, -1);
 	kt_map(base + 6 * kt_page, 3);
 	kt_fill(base, 1, 7, SEED(MIXED));
 	give(MIXED, 9);
