@@ -275,6 +275,7 @@ static void disturb(struct fuzz *f)
 	static const int advice[] = {
 		MADV_DONTNEED, MADV_PAGEOUT, MADV_COLLAPSE, MADV_HUGEPAGE,
 		MADV_NOHUGEPAGE, MADV_POPULATE_WRITE, MADV_MERGEABLE, MADV_FREE,
+		MADV_REMOVE,
 	};
 
 	switch (below(f, 8)) {
@@ -289,7 +290,7 @@ static void disturb(struct fuzz *f)
 		break;
 	default:
 		mmap(kt_ptr(addr), len, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+		     (below(f, 4) ? MAP_PRIVATE : MAP_SHARED) | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 		for (i = 0; i < pages; i += 1 + below(f, 3))
 			madvise(kt_ptr(addr + i * kt_page), kt_page, MADV_POPULATE_WRITE);
 	}

@@ -2,10 +2,10 @@
 /*
  * Random programs against a model.
  *
- * A program is a number of processes, one after the other, each of which maps,
- * writes, discards, unmaps, forks, splits and collapses huge pages, swaps out,
- * hands over, freezes, drops and takes over at random, and then ends, is killed
- * or stays until the kexec. The model is what all of that should come to. It
+ * A program is a number of processes, one after the other, each of which maps
+ * private and shared memory, writes, discards, unmaps, forks, splits and collapses
+ * huge pages, swaps out, hands over, freezes, drops and takes over at random, and
+ * then ends, is killed or stays until the kexec. The model is what all of that should come to. It
  * depends on the seed alone: a later stage plays the earlier ones on the model
  * only, and then knows what the records have to hold.
  *
@@ -30,6 +30,7 @@ typedef __u32 value_t;
 struct range {
 	unsigned long base;		/* address */
 	unsigned long nr;		/* pages */
+	bool shared;
 	value_t *value;			/* of each page */
 };
 
@@ -44,6 +45,7 @@ struct record {
 
 struct slot {
 	unsigned long first, nr;	/* the pages of the slot that are mapped; nr 0: none */
+	bool shared;			/* with children, which see what it sees */
 	value_t value[SLOT_PAGES];
 	signed char key[SLOT_PAGES];	/* the live record it is in, -1: none */
 };
@@ -139,9 +141,9 @@ static bool page_is(unsigned long addr, value_t value)
 
 /* ---- the model ---- */
 
-static struct range new_range(unsigned long base, unsigned long nr)
+static struct range new_range(unsigned long base, unsigned long nr, bool shared)
 {
-	struct range range = { base, nr, calloc(nr, sizeof(value_t)) };
+	struct range range = { base, nr, shared, calloc(nr, sizeof(value_t)) };
 
 	must(range.value);
 	return range;
@@ -239,11 +241,15 @@ static void step_map(struct run *run)
 		return;
 	slot->first = below(run, 4) ? 0 : below(run, SLOT_PAGES / 2);
 	slot->nr = 1 + below(run, SLOT_PAGES - slot->first);
+	slot->shared = !below(run, 3);
 	memset(slot->value, 0, sizeof(slot->value));
 	memset(slot->key, -1, sizeof(slot->key));
 	if (!run->real)
 		return;
-	kt_map(page_addr(run, n, slot->first), slot->nr);
+	if (slot->shared)
+		kt_map_shared(page_addr(run, n, slot->first), slot->nr, -1);
+	else
+		kt_map(page_addr(run, n, slot->first), slot->nr);
 	madvise(page_ptr(run, n, slot->first), slot->nr * kt_page, advice[how]);
 }
 
@@ -304,7 +310,9 @@ static void step_discard(struct run *run)
 		return;
 	}
 	expect(run, !ret);
-	memset(&slot->value[first], 0, nr * sizeof(value_t));
+	/* of what is shared it is the mapping only that lets go */
+	if (!slot->shared)
+		memset(&slot->value[first], 0, nr * sizeof(value_t));
 }
 
 static void step_unmap(struct run *run)
@@ -356,31 +364,58 @@ static void step_disturb(struct run *run)
 	}
 }
 
-/* A child sees what is there, writes to its own copies, and ends now or with its session */
+/* @stays: where one that stays tells that it has done all that; -1: it ends */
+static __noreturn void be_a_child(struct run *run, const struct slot *slot,
+				  unsigned long first, struct writing *w, int stays)
+{
+	unsigned long i;
+
+	for (i = 0; i < w->nr; i++)
+		expect(run, page_is(w->addr + i * kt_page, slot->value[first + i]));
+	write_run(w);
+	if (stays >= 0) {
+		kt_tell(stays);
+		close(stays);
+		kt_quiet();
+		sleep(kt_timeout_s());
+	}
+	_exit(0);
+}
+
+/*
+ * A child sees what is there, writes to its own copies, or to what is shared, and
+ * ends now or with its session
+ */
 static void step_fork(struct run *run)
 {
 	unsigned long first, nr, i;
 	bool stays = !below(run, 3);
+	int fds[2] = { -1, -1 };
+	struct slot *slot;
+	struct writing w;
 	unsigned int n;
 	pid_t pid;
 
-	if (!pick_run(run, &n, &first, &nr) || !run->real)
+	if (!pick_run(run, &n, &first, &nr))
 		return;
-	pid = kt_fork();
-	if (!pid) {
-		for (i = 0; i < nr; i++)
-			expect(run, page_is(page_addr(run, n, first + i),
-					    run->model->slot[n].value[first + i]));
-		for (i = 0; i < nr; i += 2)
-			write_page(page_addr(run, n, first + i), ~0U - i);
+	slot = &run->model->slot[n];
+	w = (struct writing){ page_addr(run, n, first), nr, 2, run->last_value + 1 };
+	run->last_value += nr;
+	if (run->real) {
+		must(!stays || !pipe(fds));
+		pid = kt_fork();
+		if (!pid)
+			be_a_child(run, slot, first, &w, fds[1]);
 		if (stays) {
-			kt_quiet();
-			sleep(kt_timeout_s());
+			close(fds[1]);
+			kt_hear(fds[0]);
+			close(fds[0]);
+		} else {
+			expect(run, kt_wait(pid) == 0);
 		}
-		_exit(0);
 	}
-	if (!stays)
-		expect(run, kt_wait(pid) == 0);
+	for (i = 0; slot->shared && i < nr; i += w.stride)
+		slot->value[first + i] = w.value + i;
 }
 
 static void step_handover(struct run *run)
@@ -421,7 +456,8 @@ static void step_handover(struct run *run)
 	record->process = run->process;
 	record->nr_ranges = nr_ranges;
 	for (r = 0; r < nr_ranges; r++) {
-		record->range[r] = new_range(ranges[r].base, nr[r]);
+		record->range[r] = new_range(ranges[r].base, nr[r],
+					     run->model->slot[slot[r]].shared);
 		for (i = 0; i < nr[r]; i++)
 			run->model->slot[slot[r]].key[first[r] + i] = key;
 	}
@@ -465,7 +501,7 @@ static void model_take(struct record *record, unsigned int r, unsigned long firs
 	unsigned long behind = range->nr - first - nr;
 
 	if (behind) {
-		rest = new_range(range->base + (first + nr) * kt_page, behind);
+		rest = new_range(range->base + (first + nr) * kt_page, behind, range->shared);
 		memcpy(rest.value, range->value + first + nr, behind * sizeof(value_t));
 	}
 	range->nr = first;
@@ -533,6 +569,7 @@ static void step_takeover(struct run *run)
 	} else {
 		slot->first = page;
 		slot->nr = nr;
+		slot->shared = range->shared;
 		memset(slot->value, 0, sizeof(slot->value));
 		memset(slot->key, -1, sizeof(slot->key));
 		memcpy(slot->value + page, range->value + first, nr * sizeof(value_t));
