@@ -485,7 +485,7 @@ static int kmho_drop(void __user *uop)
 static int kmho_chown(void __user *uop)
 {
 	struct kmho_op_chown op;
-	kuid_t to;
+	kuid_t from, to;
 	u32 size;
 	int err;
 
@@ -495,6 +495,10 @@ static int kmho_chown(void __user *uop)
 	to = make_kuid(current_user_ns(), op.new_uid);
 	if (op.flags || !uid_valid(to))
 		return -EINVAL;
+	/* What no user is comes before who may. */
+	err = kmho_owner(op.uid, &from);
+	if (err)
+		return err;
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
 
