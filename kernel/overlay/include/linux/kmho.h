@@ -28,7 +28,8 @@ void __kmho_exit_mm(struct mm_struct *mm);
 void __kmho_destroy_mm(struct mm_struct *mm);
 int kmho_seal(void);
 void kmho_unseal(void);
-void __kmho_note_pages(struct inode *inode, pgoff_t first, pgoff_t last);
+int __kmho_note_pages(struct inode *inode, pgoff_t first, pgoff_t last,
+		      bool may_fail);
 void __kmho_note_size(struct inode *inode);
 bool kmho_object_overlaps(struct inode *inode, pgoff_t first, pgoff_t last);
 

@@ -447,7 +447,7 @@ int kmho_follow(struct kmho_record *rec, unsigned long start,
 void kmho_unfollow(struct kmho_record *rec);
 void kmho_detach_mm(struct kmho_record *rec);
 bool kmho_must_wait(void);
-void kmho_wait_unsealed(void);
+int kmho_wait_unsealed(bool may_fail);
 
 /*
  * How often a block is looked at before it counts as busy. A page may have been

@@ -19,10 +19,12 @@
 #include <linux/kmho.h>
 #include <linux/mmap_lock.h>
 #include <linux/rcupdate.h>
+#include <linux/reboot.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/user.h>
 #include <linux/slab.h>
+#include <linux/task_work.h>
 #include <linux/wait.h>
 
 #include "internal.h"
@@ -37,6 +39,8 @@ static LIST_HEAD(kmho_list);
 /* Who completes the records for a kexec; its own faults do not wait */
 static struct task_struct *kmho_sealer;
 static DECLARE_WAIT_QUEUE_HEAD(kmho_unsealed);
+/* The kexec is not called off any more: devices are shut down next */
+static bool kmho_leaving;
 
 static u64 kmho_hash_of(kuid_t uid, u64 key)
 {
@@ -518,23 +522,79 @@ bool kmho_must_wait(void)
 	return current != READ_ONCE(kmho_sealer);
 }
 
+static void kmho_stay_behind(struct callback_head *unused)
+{
+	for (;;) {
+		set_current_state(TASK_UNINTERRUPTIBLE);
+		schedule();
+	}
+}
+
+/*
+ * What waits from now on would wait for good, with all locks that its caller
+ * holds, and device_shutdown() may want one of them. So the caller fails and
+ * lets go of them; its task gets as far as the border to user space.
+ */
+static void kmho_never_return(void)
+{
+	struct callback_head *work;
+
+	work = kmalloc_obj(*work, GFP_KERNEL | __GFP_NOFAIL);
+	init_task_work(work, kmho_stay_behind);
+	/* A task that ends has no way back. */
+	if (task_work_add(current, work, TWA_RESUME))
+		kfree(work);
+}
+
 /**
  * kmho_wait_unsealed - wait until a kexec did not happen
+ * @may_fail:	the caller can fail
  *
- * May return early.
+ * Return: 0, maybe early; -EFAULT if the kexec happens, and the caller is to
+ * fail for it: no user space sees the error.
  */
-void kmho_wait_unsealed(void)
+int kmho_wait_unsealed(bool may_fail)
 {
 	DEFINE_WAIT(wait);
 
+	/* What works for others has no user space to keep away from. */
+	if (current->flags & (PF_KTHREAD | PF_USER_WORKER))
+		may_fail = false;
+
 	prepare_to_wait(&kmho_unsealed, &wait, TASK_UNINTERRUPTIBLE);
-	if (READ_ONCE(kmho_sealer))
+	may_fail = may_fail && READ_ONCE(kmho_leaving);
+	if (READ_ONCE(kmho_sealer) && !may_fail)
 		schedule();
 	finish_wait(&kmho_unsealed, &wait);
+	if (!may_fail)
+		return 0;
+
+	kmho_never_return();
+	return -EFAULT;
 }
 
-static void kmho_note_fault(struct vm_area_struct *vma, unsigned long address,
-			    unsigned int flags)
+static int kmho_reboot(struct notifier_block *nb, unsigned long action,
+		       void *data)
+{
+	if (READ_ONCE(kmho_sealer)) {
+		WRITE_ONCE(kmho_leaving, true);
+		wake_up_all(&kmho_unsealed);
+	}
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block kmho_reboot_nb = {
+	.notifier_call = kmho_reboot,
+};
+
+static int __init kmho_reboot_init(void)
+{
+	return register_reboot_notifier(&kmho_reboot_nb);
+}
+late_initcall(kmho_reboot_init);
+
+static vm_fault_t kmho_note_fault(struct vm_area_struct *vma,
+				  unsigned long address, unsigned int flags)
 {
 	/* A fault may fill, or replace, all that shares the page table. */
 	unsigned long block = address & PMD_MASK;
@@ -546,7 +606,7 @@ static void kmho_note_fault(struct vm_area_struct *vma, unsigned long address,
 
 	/* Where memory is shared, what changes is noted in the object. */
 	if (!kmho_fault_may_change(flags) || kmho_vma_is_shmem(vma))
-		return;
+		return 0;
 
 again:
 	sealed = false;
@@ -564,19 +624,18 @@ again:
 	}
 
 	if (unlikely(sealed) && kmho_must_wait()) {
-		kmho_wait_unsealed();
+		if (kmho_wait_unsealed(true))
+			return VM_FAULT_SIGBUS;
 		goto again;
 	}
+	return 0;
 }
 
 vm_fault_t __kmho_fault(struct vm_area_struct *vma, unsigned long address,
 			unsigned int flags)
 {
-	vm_fault_t ret = kmho_pending_fault(vma, address, flags);
-
-	if (!ret)
-		kmho_note_fault(vma, address, flags);
-	return ret;
+	return kmho_pending_fault(vma, address, flags) ?:
+	       kmho_note_fault(vma, address, flags);
 }
 
 bool __kmho_has_own(struct mm_struct *mm, unsigned long address)

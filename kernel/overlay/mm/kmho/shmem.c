@@ -235,25 +235,30 @@ static bool kmho_object_note(struct kmho_object *obj, unsigned long first,
  * @inode:	the file's, a shmem one
  * @first:	first page
  * @last:	last page
+ * @may_fail:	the caller can fail
  *
  * Waits while a kexec is under way and the file is complete for it: what
  * changes it then never completes.
  *
  * Context: i_pages lock held; it is dropped to wait, so that nothing read under
  * it before is still true.
+ * Return: 0; -EFAULT as kmho_wait_unsealed().
  */
-void __kmho_note_pages(struct inode *inode, pgoff_t first, pgoff_t last)
+int __kmho_note_pages(struct inode *inode, pgoff_t first, pgoff_t last,
+		      bool may_fail)
 {
 	struct address_space *mapping = inode->i_mapping;
 	struct kmho_object *obj;
+	int err = 0;
 
-	while ((obj = SHMEM_I(inode)->kmho) &&
+	while (!err && (obj = SHMEM_I(inode)->kmho) &&
 	       kmho_object_note(obj, first, last) && obj->sealed &&
 	       kmho_must_wait()) {
 		xa_unlock_irq(&mapping->i_pages);
-		kmho_wait_unsealed();
+		err = kmho_wait_unsealed(may_fail);
 		xa_lock_irq(&mapping->i_pages);
 	}
+	return err;
 }
 
 /**
@@ -271,7 +276,7 @@ void __kmho_note_size(struct inode *inode)
 	while ((obj = SHMEM_I(inode)->kmho) && obj->sealed &&
 	       kmho_must_wait()) {
 		xa_unlock_irq(&mapping->i_pages);
-		kmho_wait_unsealed();
+		kmho_wait_unsealed(false);
 		xa_lock_irq(&mapping->i_pages);
 	}
 	xa_unlock_irq(&mapping->i_pages);

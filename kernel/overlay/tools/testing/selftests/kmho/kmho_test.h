@@ -841,6 +841,8 @@ static inline void kt_pace(unsigned long n)
 struct kt_head {
 	__u64 completed;
 	__u64 last_ns;
+	/* what the writer was told when a write could not be made: no kexec is told of */
+	__u64 failed;
 };
 
 static inline struct kt_head *kt_head_of(unsigned long place)
@@ -875,6 +877,21 @@ static inline void kt_pause_a_little(void)
 	nanosleep(&ts, NULL);
 }
 
+static struct kt_head *kt_head_of_bus;
+
+static inline void kt_got_bus(int sig)
+{
+	kt_head_of_bus->failed = sig;
+	_exit(1);
+}
+
+/* A writer of this process that gets SIGBUS leaves word of it */
+static inline void kt_heed_bus(struct kt_head *head)
+{
+	kt_head_of_bus = head;
+	signal(SIGBUS, kt_got_bus);
+}
+
 static inline __u64 kt_show_completed(unsigned long place, const char *what)
 {
 	const struct kt_head *head = kt_head_of(place);
@@ -882,7 +899,7 @@ static inline __u64 kt_show_completed(unsigned long place, const char *what)
 
 	printf("# %llu %s, the last %lld ms before this\n", (unsigned long long)head->completed,
 	       what, (long long)(now - head->last_ns) / 1000000);
-	must(head->completed > 0);
+	must(head->completed > 0 && !head->failed);
 	return head->completed;
 }
 

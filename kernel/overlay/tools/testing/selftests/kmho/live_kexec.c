@@ -120,6 +120,7 @@ static void *fill_holes(void *arg)
 	unsigned long place = (unsigned long)arg, n;
 	struct kt_head *head = kt_head_of(place);
 
+	kt_heed_bus(head);
 	for (n = 1; n < LAST_PAGES; n++) {
 		kt_fill(kt_addr(place), n, 1, SEED(place));
 		kt_complete(head, n);
@@ -694,6 +695,7 @@ struct reader {
 static void *read_disk(void *arg)
 {
 	struct reader *r = arg;
+	struct kt_head *head = kt_head_of(r->place);
 	unsigned long n, to;
 	ssize_t len;
 
@@ -702,9 +704,11 @@ static void *read_disk(void *arg)
 		len = r->ring ? kt_ring_read(r->ring, IORING_OP_READ, r->fd, to, kt_page,
 					     disk_place(n)) :
 				pread(r->fd, kt_ptr(to), kt_page, disk_place(n));
-		if (len != (ssize_t)kt_page)
+		if (len != (ssize_t)kt_page) {
+			head->failed = n;
 			break;
-		kt_complete(kt_head_of(r->place), n);
+		}
+		kt_complete(head, n);
 		kt_pace(n);
 	}
 	return NULL;

@@ -393,19 +393,20 @@ static void written_after(void)
 
 /*
  * Until the last moment, by a process that has handed nothing over. Page 0
- * counts the holes that have been filled.
+ * has the head that counts the holes that have been filled.
  */
 static void last_before(unsigned long place, bool by_call)
 {
 	int fd = new_memfd("last", LAST_PAGES, 0);
 	unsigned long n, i;
-	__u64 *count, page[512];
+	struct kt_head *head = kt_head_of(place);
+	__u64 page[512];
 
 	share(place, LAST_PAGES, PROT_READ | PROT_WRITE, fd);
 	give(place, LAST_PAGES);
-	count = kt_ptr(kt_addr(place));
 	if (!kt_fork()) {
 		kt_quiet();
+		kt_heed_bus(head);
 		share(OTHER, LAST_PAGES, PROT_READ | PROT_WRITE, fd);
 		for (n = 1; n < LAST_PAGES; n++) {
 			if (!by_call) {
@@ -413,15 +414,15 @@ static void last_before(unsigned long place, bool by_call)
 			} else {
 				for (i = 0; i < kt_page / 8; i++)
 					page[i] = kt_word(SEED(place), n * kt_page / 8 + i);
-				must(pwrite(fd, page, kt_page, n * kt_page) == (ssize_t)kt_page);
+				if (pwrite(fd, page, kt_page, n * kt_page) != (ssize_t)kt_page)
+					head->failed = n;
 			}
-			__atomic_store_n(count, n, __ATOMIC_RELEASE);
+			kt_complete(head, n);
 			kt_pace(n);
 		}
 		linger();
 	}
-	while (__atomic_load_n(count, __ATOMIC_ACQUIRE) < 10)
-		usleep(1000);
+	kt_wait_for_writes(place, 10);
 	kt_stay();
 }
 
@@ -433,8 +434,7 @@ static void last_after(unsigned long place)
 
 	must(!kt_info(kt_key(place), &info));
 	take(place, LAST_PAGES);
-	done = *(__u64 *)kt_ptr(base);
-	printf("# %llu holes were filled\n", (unsigned long long)done);
+	done = kt_show_completed(place, "holes were filled");
 	must(done >= 10 && done < LAST_PAGES - 1);
 	must(kt_same(base, 1, done, SEED(place)));
 	/* one more may have been in the making */
