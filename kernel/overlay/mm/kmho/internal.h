@@ -437,6 +437,7 @@ int kmho_account(struct kmho_record *rec, long nr_pages, bool enforce);
 unsigned long kmho_record_changed(struct kmho_record *rec);
 int kmho_sync_user(kuid_t uid);
 
+void kmho_tree_erase(struct maple_tree *tree, unsigned long index);
 struct kmho_mm *kmho_mm_get(struct mm_struct *mm);
 struct kmho_range *kmho_range_alloc(struct kmho_record *rec,
 				    unsigned long start, unsigned long end);

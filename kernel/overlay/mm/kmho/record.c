@@ -392,6 +392,27 @@ static int kmho_tree_init(struct maple_tree *tree)
 }
 
 /**
+ * kmho_tree_erase - take an entry out of a maple tree
+ * @tree:	tree that takes its own lock
+ * @index:	an index of the entry
+ *
+ * That takes a node or two, and gives memory up, which may be all that there
+ * is: it may have the reserves, rather than that somebody is killed for it whose
+ * memory is a record's.
+ */
+void kmho_tree_erase(struct maple_tree *tree, unsigned long index)
+{
+	unsigned int flags = memalloc_noreclaim_save();
+
+	mtree_erase(tree, index);
+	memalloc_noreclaim_restore(flags);
+
+	/* It waits for memory in Linux 7.3, and gives up in 7.2. */
+	while (unlikely(mtree_load(tree, index)))
+		mtree_erase(tree, index);
+}
+
+/**
  * kmho_mm_get - what is known of an address space, made where it is not there
  * @mm:		address space; its mmap lock is held for writing
  *
@@ -484,7 +505,7 @@ void kmho_unfollow(struct kmho_record *rec)
 	struct kmho_range *range, *tmp;
 
 	list_for_each_entry_safe(range, tmp, &rec->ranges, node) {
-		mtree_erase(&rec->mm->kmho->ranges, range->start);
+		kmho_tree_erase(&rec->mm->kmho->ranges, range->start);
 		list_del(&range->node);
 		call_rcu(&range->rcu, kmho_range_free);
 	}

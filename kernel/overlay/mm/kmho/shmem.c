@@ -1049,7 +1049,7 @@ static int kmho_claim_add(struct kmho_object *obj, struct kmho_claim *claim,
 	return 0;
 
 err_erase:
-	mtree_erase(&rec->claims, claim->start);
+	kmho_tree_erase(&rec->claims, claim->start);
 err_uncharge:
 	kmho_charge(claim->user, -(long)nr, false);
 	return err;
@@ -1251,7 +1251,7 @@ void kmho_claims_drop(struct kmho_record *rec, unsigned long start,
 	unsigned long index = start;
 
 	mt_for_each(&rec->claims, claim, index, end - 1) {
-		mtree_erase(&rec->claims, claim->start);
+		kmho_tree_erase(&rec->claims, claim->start);
 		kmho_claim_drop(claim);
 		cond_resched();
 	}

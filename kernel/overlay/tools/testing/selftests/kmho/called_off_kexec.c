@@ -510,7 +510,6 @@ static void starved(void)
 
 #define NR_CROWDED	32768UL
 #define NR_FILLER	1024UL
-#define NR_SPARE	4096UL
 #define ROOM_KIB	(96 << 10)	/* less than that, more than watermarks */
 
 static unsigned long filler(unsigned long n)
@@ -521,12 +520,10 @@ static unsigned long filler(unsigned long n)
 /* What is handed over lies in no scratch area: uses up what there is outside of them */
 static __noreturn void be_crowd(void)
 {
-	unsigned long n, spare = kt_addr(FILLER);
+	unsigned long n;
 
 	/* a page of this program that has to be read would be waited for */
 	must(!mlockall(MCL_CURRENT));
-	kt_map(spare, NR_SPARE);
-	must(!madvise(kt_ptr(spare), NR_SPARE * kt_page, MADV_POPULATE_WRITE));
 	for (n = 0; kt_meminfo("MemFree") - kt_meminfo("CmaFree") > ROOM_KIB; n++) {
 		kt_map(filler(n), NR_FILLER);
 		must(!madvise(kt_ptr(filler(n)), NR_FILLER * kt_page, MADV_POPULATE_WRITE));
@@ -537,8 +534,7 @@ static __noreturn void be_crowd(void)
 	say(&common->held);
 	while (!__atomic_load_n(&common->go, __ATOMIC_ACQUIRE))
 		pause_a_little();
-	/* a DROP may need a little itself */
-	must(!madvise(kt_ptr(spare), NR_SPARE * kt_page, MADV_DONTNEED));
+	/* there is nothing to be had for that, either */
 	while (n--)
 		must(!kt_drop(kt_key(FILLERS + n)));
 	_exit(0);
@@ -547,7 +543,8 @@ static __noreturn void be_crowd(void)
 /*
  * What has come to a live record lies in scratch areas, as there is no other memory. It
  * cannot be moved, and there is no kexec; but nobody is killed to make room for it, whose
- * memory would not be free then either, as it is somebody's record.
+ * memory would not be free then either, as it is somebody's record. Nor is somebody for
+ * a DROP, which is how there is memory again.
  */
 static void crowded_before(void)
 {
