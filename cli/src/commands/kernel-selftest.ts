@@ -6,7 +6,7 @@ import colors from '../ui/colors.js'
 import type { Context } from '../context.js'
 import { ExitCode, UsageError } from '../errors.js'
 import { readBase } from '../kernel/base.js'
-import { ensureTree } from '../kernel/build.js'
+import { withSources } from '../kernel/build.js'
 import { exitCodeOfResult, explainFailure, nextKernelFiles, planSetup, runGuest, type Setup } from '../machine.js'
 import type { KtapResult } from '../scenarios/ktap.js'
 import { compareUpstream, titleOf, upstreamJob, upstreamResults } from '../scenarios/upstream.js'
@@ -42,8 +42,8 @@ export async function kernelSelftest(names: readonly string[], options: Selftest
       title: `the kernel's own selftests for ${arch}`,
       run: async (step) => {
         const base = await readBase(context.dirs.base)
-        const { source, tree } = await ensureTree({ ...options, arch, flavor: 'stock', base, dirs: context.dirs, cache: context.cache, signal: context.signal }, step)
-        dir = await buildUpstream(arch, tests, source.key, stock.kernel.headers, tree, context)
+        const kernel = { ...options, arch, flavor: 'stock' as const, base, dirs: context.dirs, cache: context.cache, signal: context.signal }
+        dir = await withSources(kernel, step, ({ source, tree }) => buildUpstream(arch, tests, source.key, stock.kernel.headers, tree, context))
         return `${tests.length} of them`
       },
     },

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import colors from '../ui/colors.js'
 import type { Context } from '../context.js'
 import { ExitCode, UsageError } from '../errors.js'
-import { ensureTree } from '../kernel/build.js'
+import { withSources } from '../kernel/build.js'
 import { readBase } from '../kernel/base.js'
 import { appFiles, cliFiles, explainFailure, GUEST_BASE_MIB, nextKernelFiles, planSetup, runGuest, type Setup } from '../machine.js'
 import { addonScenarios, harnessScenarios, judgeReleases, khoScenario, kunitScenario, operatorScenarios, selftestScenarios, type TestScale } from '../scenarios/guest-tests.js'
@@ -54,8 +54,8 @@ export async function test(names: readonly string[], options: TestOptions, conte
       title: `programs for guests of ${setup.arch}`,
       run: async (step) => {
         const base = await readBase(context.dirs.base, options.from)
-        const { tree } = await ensureTree({ ...options, arch: setup.arch, flavor: setup.kernel.flavor, base, dirs: context.dirs, cache: context.cache, signal }, step)
-        const dir = await buildSelftests(setup.arch, setup.kernel.headers, tree, context)
+        const kernel = { ...options, arch: setup.arch, flavor: setup.kernel.flavor, base, dirs: context.dirs, cache: context.cache, signal }
+        const dir = await withSources(kernel, step, ({ tree }) => buildSelftests(setup.arch, setup.kernel.headers, tree, context))
         const files = { ...(await appFiles(context.root, setup.addon)), ...nextKernelFiles(setup) }
         chosen = scenarios(tests, dir, files, await cliFiles(context.root), debug ? { timeoutS: DEBUG_TEST_S, ...options } : options).filter((scenario) => (debug || !scenario.debug) && (names.length === 0 || names.includes(scenario.name)))
       },

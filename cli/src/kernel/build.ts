@@ -117,27 +117,34 @@ function objectsDir(cache: CacheDirs, options: Pick<KernelOptions, 'arch' | 'fla
   return join(cache.objects, `${options.arch}-${options.flavor}-${source.id}`)
 }
 
-/** The tree of a kernel, up to date. */
-export async function ensureTree(options: KernelOptions, context: StepContext): Promise<{ source: KernelSource; tree: string }> {
+/**
+ * Works in the tree of a kernel, up to date, which stays so meanwhile: what another checkout put into it while something is
+ * compiled would be in an object that stands for the old text.
+ */
+export async function withSources<T>(options: KernelOptions, context: StepContext, work: (places: { source: KernelSource; tree: string }) => Promise<T>): Promise<T> {
   const { flavor, base, cache, dirs, signal } = options
   const source = await fetchSource(await chooseRoad(options), { base, cache, signal }, context)
-  const { dir: tree } = await prepareTree({ source, dirs, cache, stock: flavor === 'stock', signal })
-  return { source, tree }
+  return withPreparedTree({ source, dirs, cache, stock: flavor === 'stock', signal }, ({ dir }) => work({ source, tree: dir }), tellWhoBuilds(treeDir(cache, source), context))
+}
+
+function tellWhoBuilds(tree: string, context: StepContext): (pid: number) => void {
+  return (pid) => context.ui.info(`waiting for another kmho (process ${pid}) that builds in ${tree}`)
 }
 
 /** Works in that tree and its configured objects: for tools that need more of a kernel than its image. */
 export async function withTree<T>(options: KernelOptions, context: StepContext, work: (places: { tree: string; objects: string }) => Promise<T>): Promise<T> {
   const { arch, flavor, cache, dirs, signal } = options
-  const { source, tree } = await ensureTree(options, context)
-  const objects = objectsDir(cache, options, source)
-  return withObjects(objects, `${arch} ${flavor}`, async () => {
-    if (!(await exists(join(objects, '.config')))) {
-      await mkdir(objects, { recursive: true })
-      const { paths } = await readFragments(dirs.config, arch, flavor)
-      for (const command of configCommands(makeCommand({ arch, tree, objects, cache }), tree, objects, paths)) await runCommand(command, { signal })
-    }
-    return work({ tree, objects })
-  }, context)
+  return withSources(options, context, ({ source, tree }) => {
+    const objects = objectsDir(cache, options, source)
+    return withObjects(objects, `${arch} ${flavor}`, async () => {
+      if (!(await exists(join(objects, '.config')))) {
+        await mkdir(objects, { recursive: true })
+        const { paths } = await readFragments(dirs.config, arch, flavor)
+        for (const command of configCommands(makeCommand({ arch, tree, objects, cache }), tree, objects, paths)) await runCommand(command, { signal })
+      }
+      return work({ tree, objects })
+    }, context)
+  })
 }
 
 async function kernelName(options: KernelOptions, tree: string): Promise<string> {
@@ -187,12 +194,13 @@ export async function planKernel(options: KernelOptions): Promise<KernelPlan> {
   const { target, image } = archFacts[arch]
   const fragments = await readFragments(dirs.config, arch, flavor)
   const warnings: string[] = []
+  let configured = ''
   const label = `${arch} ${flavor}`
   const skip = cached === undefined ? {} : { cached }
 
   const locked = <T>(work: () => Promise<T>, context: StepContext): Promise<T> => withObjects(objects, label, work, context)
   const inTree = <T>(work: (code: string) => Promise<T>, context: StepContext): Promise<T> =>
-    withPreparedTree({ source, dirs, cache, stock, signal }, ({ code }) => locked(() => work(code), context), (pid) => context.ui.info(`waiting for another kmho (process ${pid}) that builds in ${tree}`))
+    withPreparedTree({ source, dirs, cache, stock, signal }, ({ code }) => locked(() => work(code), context), tellWhoBuilds(tree, context))
 
   // Named so that removeLeftovers() knows whose it was.
   const staging = join(cache.kernels, `.partial-staging-${arch}-${flavor}-${process.pid}`)
@@ -226,7 +234,9 @@ export async function planKernel(options: KernelOptions): Promise<KernelPlan> {
           await mkdir(objects, { recursive: true })
           const actual = configCommands(makeBare(), tree, objects, fragments.paths)[index]
           if (actual) await runCommand(actual, { signal, onLine: (line) => context.ui.verbose(line) })
-          if (index === all.length - 1) requireSymbols(fragments.texts, await readFile(join(objects, '.config'), 'utf8'))
+          if (index < all.length - 1) return
+          configured = await readFile(join(objects, '.config'), 'utf8')
+          requireSymbols(fragments.texts, configured)
         }, context),
     })),
     {
@@ -236,6 +246,7 @@ export async function planKernel(options: KernelOptions): Promise<KernelPlan> {
       ...skip,
       run: (context) =>
         inTree(async (code) => {
+          if ((await readFile(join(objects, '.config'), 'utf8')) !== configured) throw new MachineryError({ expected: `the configuration of ${label} as it was made`, found: 'another', mend: `another kmho has used ${objects}; run the command again` })
           const expected = await expectObjects(make(target), objects, context)
           const built = await runMake(make(target), expected, warnings, context)
           await rm(staging, { recursive: true, force: true })

@@ -3,11 +3,12 @@
 // the overlay laid in. Afterwards only files whose contents changed are touched, so that make
 // rebuilds no more than it must. It never writes into the base.
 
-import { chmod, copyFile, lstat, mkdir, mkdtemp, readFile, readdir, rename, rm, unlink, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, lstat, mkdir, mkdtemp, readFile, readdir, readlink, rename, rm, unlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { exists, hashDir, hashFiles, listFiles, makeWhole, sha256Text, withLock } from '../cache.js'
 import { formatCommand, runCommand, type Command } from '../command.js'
-import { MachineryError, UsageError } from '../errors.js'
+import { InterruptedError, MachineryError, UsageError } from '../errors.js'
 import type { CacheDirs, KernelDirs } from '../paths.js'
 import { readKernelRelease, type KernelSource } from './source.js'
 
@@ -165,7 +166,26 @@ export async function prepareTree(options: PrepareTreeOptions): Promise<Prepared
 export async function withPreparedTree<T>(options: PrepareTreeOptions, work: (tree: PreparedTree) => Promise<T>, onWait?: (pid: number) => void): Promise<T> {
   const { source, dirs, cache, signal } = options
   if (options.stock) return work({ key: await treeKey(source, dirs, true), code: await codeKey(source, dirs, true), dir: source.dir, changed: 0 })
-  return withLock(`${treeDir(cache, source)}.lock`, signal, async () => work(await syncTree(options)), onWait)
+  return withLock(`${treeDir(cache, source)}.lock`, signal, async () => {
+    while (await someCompilerWorksOn(cache, source)) {
+      if (signal.aborted) throw new InterruptedError()
+      await sleep(200)
+    }
+    return work(await syncTree(options))
+  }, onWait)
+}
+
+/**
+ * Compilers outlive a make that was killed. What one of them has read is the old text, and its object would be younger than the
+ * new one, for good.
+ */
+async function someCompilerWorksOn(cache: CacheDirs, source: Pick<KernelSource, 'id'>): Promise<boolean> {
+  const processes = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
+  const places = processes.map(async (pid) => {
+    const name = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')
+    return name.trim() === 'cc1' ? readlink(`/proc/${pid}/cwd`).catch(() => '') : ''
+  })
+  return (await Promise.all(places)).some((place) => dirname(place) === cache.objects && place.endsWith(`-${source.id}`))
 }
 
 async function syncTree({ source, dirs, cache, signal }: PrepareTreeOptions): Promise<PreparedTree> {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 import assert from 'node:assert/strict'
-import { readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
+import { execa } from 'execa'
 import { UsageError } from '../../src/errors.js'
 import type { PrepareTreeOptions } from '../../src/kernel/tree.js'
 import { describeReject, patchedFiles, prepareTree } from '../../src/kernel/tree.js'
@@ -43,6 +44,19 @@ test('after a change only the files that changed are touched', async (t) => {
   assert.equal(await readFile(join(second.dir, 'mm/kmho/core.c'), 'utf8'), 'int core2;\n')
   await assert.rejects(stat(join(second.dir, 'mm/kmho/old.c')))
   assert.equal((await prepareTree(options)).changed, 0)
+})
+
+test('a compiler that a killed make has left is waited for', async (t) => {
+  const { options } = await bench(t, {})
+  const cc1 = join(options.cache.tmp, 'cc1')
+  const objects = join(options.cache.objects, `x86_64-default-${options.source.id}`)
+  for (const dir of [options.cache.tmp, objects]) await mkdir(dir, { recursive: true })
+  await copyFile('/bin/sleep', cc1)
+  const compiler = execa(cc1, ['2'], { cwd: objects })
+  let over = false
+  void compiler.then(() => (over = true))
+  await prepareTree(options)
+  assert.ok(over)
 })
 
 test('a file that is no longer patched is what it was in the base', async (t) => {
