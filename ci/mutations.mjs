@@ -28,6 +28,8 @@ const MUTATIONS = [
   { name: 'the checksum of a record is not asked for', file: 'serial.c', find: 'if (ser->crc != kmho_record_crc(*ser))', put: 'if (0)', scenario: 'damage_kexec', fails: /right checksums/ },
   { name: 'what a record says of its memory is believed', file: 'serial.c', find: 'err = kmho_check_extents(&rec->extents, &rec->areas,\n\t\t\t\t\t ser->nr_pages);', put: 'err = 0;', scenario: 'damage_kexec', fails: /right checksums/ },
   { name: 'somebody is killed to make room for a kexec', file: 'collect.c', find: '__GFP_NOWARN | __GFP_RETRY_MAYFAIL,', put: '__GFP_NOWARN,', scenario: 'called_off_kexec', fails: /plan/ },
+  { name: 'a DROP has somebody killed for what it needs itself', file: 'record.c', find: 'unsigned int flags = memalloc_noreclaim_save();\n\n\tmtree_erase(tree, index);\n\tmemalloc_noreclaim_restore(flags);', put: 'mtree_erase(tree, index);', scenario: 'called_off_kexec', fails: /plan|nobody is killed/ },
+  { name: 'who is sent back from a kexec gets to user space', file: 'record.c', find: 'if (task_work_add(current, work, TWA_RESUME))', put: 'if (1)', scenario: 'live_kexec', fails: /last moment/ },
   { name: 'what a kexec that was called off could not look at is forgotten', file: 'collect.c', find: 'set_bit(i, range->dirty);\n\t\t\t\tgoto out;', put: 'goto out;', scenario: 'called_off_kexec', fails: /with a record that cannot be completed/ },
   { name: 'a kexec that is called off leaves shared memory sealed', file: 'record.c', find: 'kmho_objects_unseal();', put: '(void)rec;', scenario: 'called_off_kexec', fails: /without memory/ },
   { name: 'an untaken record is not preserved again', file: 'record.c', find: 'err = kmho_preserve_again(&rec->extents);', put: 'err = 0;', scenario: 'anon_kexec', fails: /again/ },
