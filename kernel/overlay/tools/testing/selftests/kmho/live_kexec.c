@@ -1041,7 +1041,7 @@ static void compact_after(void)
 
 /* ---- calls that are under way ---- */
 
-#define NR_CALLERS	9
+#define NR_CALLERS	6
 #define CALLED_PAGES	64
 
 /* Round n of a caller: all pages but the last, which stays a hole, are of that round */
@@ -1115,7 +1115,7 @@ static void calls_before(void)
 			call_again_and_again(i, rounds);
 	}
 	for (i = 0; i < NR_CALLERS; i++) {
-		while (__atomic_load_n(&rounds[i], __ATOMIC_ACQUIRE) < 10)
+		while (__atomic_load_n(&rounds[i], __ATOMIC_ACQUIRE) < 3)
 			kt_pause_a_little();
 	}
 	kt_stay();
