@@ -1042,6 +1042,7 @@ static void compact_after(void)
 /* ---- calls that are under way ---- */
 
 #define NR_CALLERS	6
+#define NR_ROUNDS	3	/* of each before the kexec */
 #define CALLED_PAGES	64
 
 /* Round n of a caller: all pages but the last, which stays a hole, are of that round */
@@ -1095,9 +1096,10 @@ static __noreturn void call_again_and_again(unsigned long i, __u64 *rounds)
 	};
 	__u64 n;
 
-	kt_quiet();
 	for (n = 1; ; n++) {
 		calls[i % ARRAY_SIZE(calls)](CALLS + i, n);
+		if (n == NR_ROUNDS)
+			kt_quiet();
 		__atomic_store_n(&rounds[i], n, __ATOMIC_RELEASE);
 		kt_pause_a_little();
 	}
@@ -1115,8 +1117,10 @@ static void calls_before(void)
 			call_again_and_again(i, rounds);
 	}
 	for (i = 0; i < NR_CALLERS; i++) {
-		while (__atomic_load_n(&rounds[i], __ATOMIC_ACQUIRE) < 3)
+		while (__atomic_load_n(&rounds[i], __ATOMIC_ACQUIRE) < NR_ROUNDS) {
+			must(!waitpid(-1, NULL, WNOHANG));
 			kt_pause_a_little();
+		}
 	}
 	kt_stay();
 }
