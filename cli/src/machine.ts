@@ -227,6 +227,9 @@ export function vmOptions(run: GuestRun, dir: string): VmOptions {
       // While identify_cpu() sets the CPU's features anew, pgtable_l5_enabled() is false for a moment.
       // KASAN takes what an interrupt does just then for wild accesses.
       ...(setup.arch === 'x86_64' && setup.kernel.flavor === 'debug' ? ['no5lvl'] : []),
+      // Faults sleep from the seal to the kexec. That was five minutes where a dozen writers kept two emulated processors from moving
+      // what they had written; what hangs for good still shows.
+      ...(setup.kernel.flavor === 'debug' ? ['sysctl.kernel.hung_task_timeout_secs=900'] : []),
       ...(run.cmdline ?? []),
     ],
     ...(run.disks ? { disks: run.disks } : {}),
