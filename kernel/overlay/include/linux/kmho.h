@@ -46,7 +46,8 @@ bool kmho_object_overlaps(struct inode *inode, pgoff_t first, pgoff_t last);
  *
  * Context: mmap lock or VMA lock held for reading, or mmap lock for writing.
  * Return: 0; VM_FAULT_RETRY with the VMA lock dropped if the mmap lock is
- * needed; another VM_FAULT_* if a page cannot be had.
+ * needed; another VM_FAULT_* if a page cannot be had, or the machine is about to
+ * be the next kernel's, and the task does not get back to user space.
  */
 static inline vm_fault_t kmho_fault(struct vm_area_struct *vma,
 				    unsigned long address, unsigned int flags)
