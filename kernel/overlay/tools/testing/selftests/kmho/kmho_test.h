@@ -372,11 +372,7 @@ static inline long kt_meminfo(const char *name)
 	return kt_field("/proc/meminfo", name);
 }
 
-/*
- * Free memory in KiB, with what processors keep back for themselves: that can be
- * an eighth of all memory, and would hide whether anything has been lost.
- */
-static inline long kt_free_kib(void)
+static inline long kt_free_kib_now(void)
 {
 	static char buf[1 << 16];
 	long pages = 0;
@@ -390,6 +386,24 @@ static inline long kt_free_kib(void)
 		pages += strtol(at, NULL, 10);
 	}
 	return kt_meminfo("MemFree") + pages * (long)(kt_page / 1024);
+}
+
+/*
+ * Free memory in KiB, with what processors keep back for themselves: that can be
+ * an eighth of all memory, and would hide whether anything has been lost. What a
+ * processor gives back between the two looks is counted twice, and that is some
+ * MiB: the number is one that two counts in a row agree on.
+ */
+static inline long kt_free_kib(void)
+{
+	long before, now = kt_free_kib_now();
+	int tries = 100;
+
+	do {
+		before = now;
+		now = kt_free_kib_now();
+	} while (labs(now - before) > 64 && --tries);
+	return now;
 }
 
 /* Does the kernel check itself, which takes memory of its own? */
