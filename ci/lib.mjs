@@ -14,12 +14,13 @@ export const ARCHES = ['x86_64', 'arm64']
 export const options = minimist(process.argv.slice(2), { string: ['arch', 'only'] })
 export const arches = options.arch ? [options.arch] : ARCHES
 
-/** What is wrong with the words that a step was given, as a line; nothing if it knows all of them. */
-export function usageError(known) {
+/** Whether a step knows all the words that it was given; the first that it does not know is named in a line. */
+export function understands(known) {
   const unknown = Object.keys(options).filter((name) => name !== '_' && !known.includes(name))
   const [found] = [...options._, ...unknown.map((name) => `--${name}`)]
-  const expected = known.map((name) => `--${name}`).join(' or ')
-  return found === undefined ? undefined : `kmho: expected ${expected}, found ${found}\n`
+  if (found === undefined) return true
+  process.stderr.write(`kmho: expected ${known.map((name) => `--${name}`).join(' or ')}, found ${found}\n`)
+  return false
 }
 
 export function heading(text) {

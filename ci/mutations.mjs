@@ -91,12 +91,8 @@ export async function staleMutations() {
 async function mutations() {
   const ready = await bootstrap()
   if (ready !== 0) return ready
-  const { add, finish, heading, options, tally, usageError } = await import('./lib.mjs')
-  const usage = usageError(['only'])
-  if (usage) {
-    process.stderr.write(usage)
-    return 2
-  }
+  const { add, finish, heading, options, tally, understands } = await import('./lib.mjs')
+  if (!understands(['only'])) return 2
   const { os } = await import('zx')
   const chosen = MUTATIONS.filter(({ name }) => !options.only || name === options.only)
   if (chosen.length === 0) {

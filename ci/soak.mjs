@@ -15,12 +15,8 @@ const MIB = 1024
 async function soak() {
   const ready = await bootstrap()
   if (ready !== 0) return ready
-  const { add, arches, finish, heading, kmho, options, readCounts, tally, usageError } = await import('./lib.mjs')
-  const usage = usageError(['arch', 'only'])
-  if (usage) {
-    process.stderr.write(usage)
-    return 2
-  }
+  const { add, arches, finish, heading, kmho, options, readCounts, tally, understands } = await import('./lib.mjs')
+  if (!understands(['arch', 'only'])) return 2
   const test = async (title, args) => {
     heading(title)
     const { code, stdout } = await kmho(['test', ...args], { capture: true })

@@ -8,12 +8,8 @@ import { bootstrap, INTERRUPTED } from './bootstrap.mjs'
 async function all() {
   const ready = await bootstrap()
   if (ready !== 0) return ready
-  const { add, finish, tally, usageError } = await import('./lib.mjs')
-  const usage = usageError(['arch'])
-  if (usage) {
-    process.stderr.write(usage)
-    return 2
-  }
+  const { add, finish, tally, understands } = await import('./lib.mjs')
+  if (!understands(['arch'])) return 2
   let total = tally(0)
   for (const name of ['doctor', 'lint', 'addon', 'unit', 'kernels', 'guests', 'survival']) {
     const step = await import(`./${name}.mjs`)
