@@ -1142,6 +1142,7 @@ static void held_for_a_while(void)
 static void huge_in_scratch(void)
 {
 	unsigned long thp = kt_need_thp(), base = kt_addr(0), len = 8 * thp, i, nr = 0;
+	unsigned long at = kt_addr(5);
 	struct places *p = new_places();
 	struct kt_scratch s;
 
@@ -1150,9 +1151,14 @@ static void huge_in_scratch(void)
 		kt_skip("huge pages of %lu bytes are too large for this", thp);
 	kt_find_scratch(&s);
 	kt_fill_memory(&s, kt_addr(4));
-	/* processors keep some back that others have freed, and they lie elsewhere */
-	kt_map_thp(kt_addr(5), 2 * len);
-	must(!madvise(kt_ptr(kt_addr(5)), 2 * len, MADV_POPULATE_WRITE));
+	/* processors keep some back that others have freed, and they lie elsewhere: those first */
+	do {
+		if (kt_meminfo("MemFree") < 24 << 10)
+			kt_skip("no huge page in a scratch area to be had");
+		kt_map_thp(at, thp);
+		must(!madvise(kt_ptr(at), thp, MADV_POPULATE_WRITE));
+		at += thp;
+	} while (!kt_in_scratch(&s, at - kt_page));
 	kt_map_thp(base, len);
 	kt_fill(base, 0, p->nr, SEED);
 	kt_read_pfns(base, p->nr, p->before);

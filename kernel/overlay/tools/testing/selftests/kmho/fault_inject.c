@@ -334,6 +334,19 @@ static void handover_second(void)
 #define CLUSTER		"/proc/sys/vm/page-cluster"
 #define NR_SWAPPED	24
 
+/* mincore(2) says of what is swapped out whether it is in the swap cache */
+static bool any_in_swap_cache(void)
+{
+	unsigned char vec[NR_SWAPPED];
+	unsigned long i;
+
+	must(!mincore(kt_ptr(kt_addr(SMALL)), NR_SWAPPED * kt_page, vec));
+	for (i = 0; i < NR_SWAPPED; i++)
+		if (vec[i] & 1)
+			return true;
+	return false;
+}
+
 /* Out of the swap cache as well, so that a page has to be had for each, and to be read */
 static void map_swapped(void)
 {
@@ -344,10 +357,11 @@ static void map_swapped(void)
 	kt_fill(kt_addr(SMALL), 0, NR_SWAPPED, SEED(SMALL));
 	must(kt_pageout(kt_addr(SMALL), NR_SWAPPED) == NR_SWAPPED);
 	/* the device may not have them yet; what it has is the first to be reclaimed */
-	for (tries = 0; tries < 20 && kt_field(CGROUP "/memory.stat", "swapcached") > 0; tries++) {
+	for (tries = 0; tries < 1000 && any_in_swap_cache(); tries++) {
 		usleep(1000);
 		kt_write_file(CGROUP "/memory.reclaim", "64K");
 	}
+	must(!any_in_swap_cache());
 }
 
 static int hand_over_swapped(void)
@@ -1188,7 +1202,7 @@ static void do_give_some(void *arg)
 
 static void some_before(void)
 {
-	give_copies(do_give_some, NR_COPIES / 4);
+	give_copies(do_give_some, NR_COPIES / 2);
 }
 
 static void do_take_some(void *arg)
@@ -1208,7 +1222,7 @@ static void do_take_some(void *arg)
 
 static void some_after(void)
 {
-	take_copies(do_take_some, NR_COPIES / 4);
+	take_copies(do_take_some, NR_COPIES / 2);
 }
 
 /* ---- what else may be done with what came with a kexec ---- */
@@ -1545,11 +1559,11 @@ static void freeze_of_held(void)
 			before = kt_free_kib();
 		kt_run(do_freeze_of_held, (void *)n);
 	}
+	must_have_no_more_pins(pins);
 	after = kt_free_kib();
 	printf("# %lu allocations: the call failed for %lu; %ld kB free, then %ld kB\n", n - 2,
 	       progress->failed, before, after);
 	must(progress->done && progress->failed > NR_HELD);
-	must_have_no_more_pins(pins);
 	/* on an average failure half of the copies are made */
 	must(before - after < (long)(NR_HELD * NR_HELD / 4 * kt_page / 1024) + kt_slack_kib());
 }

@@ -42,6 +42,9 @@ static void stop_hog(pid_t pid)
 {
 	must(!kill(pid, SIGKILL));
 	must(kt_wait(pid) == 128 + SIGKILL);
+	/* whom it had eat memory ends after it */
+	while (kt_meminfo("MemFree") < 128 << 10)
+		usleep(1000);
 }
 
 /* Waits until there is next to nothing left */
