@@ -120,11 +120,7 @@ static void many_ranges(void)
 	__u64 few, many;
 	int tries;
 
-	/*
-	 * 16 times as many; with their square it would be 256 times as long, each time.
-	 * A host that is busy meanwhile makes it as long once: an emulated arm64 waits for
-	 * all of its processors at each TLB invalidation.
-	 */
+	/* 16 times as many; with their square it would be 256 times as long, each time */
 	for (tries = 0; tries < 3; tries++) {
 		few = take_ranges(4096);
 		many = take_ranges(65536);
