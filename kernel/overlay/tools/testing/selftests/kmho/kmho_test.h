@@ -391,7 +391,7 @@ static inline long kt_free_kib_now(void)
 /*
  * Free memory in KiB, with what processors keep back for themselves: that can be
  * an eighth of all memory, and would hide whether anything has been lost. What a
- * processor gives back between the two looks is counted twice, and that is some
+ * processor gives back between the two looks is counted twice, and that may be
  * MiB: the number is one that two counts in a row agree on. To count takes memory
  * as well where the kernel checks itself: KASAN keeps what the file was made in.
  */
