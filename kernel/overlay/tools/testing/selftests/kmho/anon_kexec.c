@@ -39,6 +39,8 @@ enum {
 	CHOSEN,
 	INTO,
 	INTO_PIECES,
+	INTO_HUGE,
+	INTO_SWAPPED,
 	IN_USE,
 	TWICE,
 	PARTIAL,
@@ -1013,6 +1015,67 @@ static void into_pieces_after(void)
 	must(kt_same(to, 0, 64, SEED(INTO_PIECES)));
 }
 
+static void into_huge_before(void)
+{
+	kt_map(kt_addr(INTO_HUGE), 64);
+	kt_fill(kt_addr(INTO_HUGE), 8, 8, SEED(INTO_HUGE));
+	kt_fill(kt_addr(INTO_HUGE), 32, 32, SEED(INTO_HUGE));
+	must(!kt_handover(kt_key(INTO_HUGE), kt_addr(INTO_HUGE), 64));
+}
+
+/* What it replaces of a huge page was the caller's only: a child's is as it was */
+static void into_huge_after(void)
+{
+	unsigned long size = kt_need_thp(), nr = size / kt_page;
+	unsigned long to = kt_addr(TO), remap = to + 16 * kt_page;
+	int pipes[2];
+	pid_t pid;
+
+	kt_map_thp(to, size);
+	kt_fill(to, 0, nr, 77);
+	must(kt_smaps(to, size, "AnonHugePages") == (long)(size / 1024));
+	must(!pipe(pipes));
+	pid = kt_fork();
+	if (!pid) {
+		kt_hear(pipes[0]);
+		must(kt_same(to, 0, nr, 77));
+		_exit(0);
+	}
+	must(!kt_takeover_to(kt_key(INTO_HUGE), kt_addr(INTO_HUGE), 64, &remap));
+	must(kt_same(to, 0, 16 + 8, 77));
+	must(kt_same_from(to, 16 + 8, 8, SEED(INTO_HUGE), 8));
+	must(kt_same(to, 16 + 16, 16, 77));
+	must(kt_same_from(to, 16 + 32, 32, SEED(INTO_HUGE), 32));
+	must(kt_same(to, 16 + 64, nr - 80, 77));
+	kt_fill(to, 0, nr, 78);
+	kt_tell(pipes[1]);
+	must(kt_wait(pid) == 0);
+	must(kt_same(to, 0, nr, 78));
+}
+
+static void into_swapped_before(void)
+{
+	give_pages(INTO_SWAPPED, 64);
+}
+
+/* What it replaces is in swap, and is given up there */
+static void into_swapped_after(void)
+{
+	unsigned long to = kt_addr(TO), remap = to + 16 * kt_page;
+	long swap;
+
+	kt_need_swap();
+	kt_map(to, 96);
+	kt_fill(to, 0, 96, 77);
+	must(kt_pageout(to, 96) == 96);
+	swap = kt_field("/proc/self/status", "VmSwap");
+	must(!kt_takeover_to(kt_key(INTO_SWAPPED), kt_addr(INTO_SWAPPED), 64, &remap));
+	must(kt_field("/proc/self/status", "VmSwap") == swap - 64 * (long)kt_page / 1024);
+	must(kt_same(to, 0, 16, 77));
+	must(kt_same_from(to, 16, 64, SEED(INTO_SWAPPED), 0));
+	must(kt_same(to, 80, 16, 77));
+}
+
 static void unaligned_move_before(void)
 {
 	unsigned long size = kt_need_thp(), base = kt_addr(UNALIGNED_MOVE);
@@ -1269,6 +1332,8 @@ static const struct kt_case cases[] = {
 	CASE("advice survives as it was at FREEZE", advice_frozen),
 	CASE("remap_addr 0: the kernel chooses", chosen),
 	CASE("into a mapping of the caller", into),
+	CASE("into a huge page of the caller, which a child shares", into_huge),
+	CASE("into pages of the caller that are swapped out", into_swapped),
 	CASE("into several mappings of the caller", into_pieces),
 	CASE("huge pages to an address that is not aligned for them", unaligned_move),
 	CASE("an address in use: nothing is mapped, nothing is lost", in_use),

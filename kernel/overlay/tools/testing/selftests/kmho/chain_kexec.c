@@ -3,7 +3,8 @@
  * The same memory from kernel to kernel, through any number of kexecs: every
  * byte is there each time, part of it is taken and handed over again, part of it
  * travels on untaken but for a page each time, and no kernel has less free memory
- * than the one before.
+ * than the one before. Huge pages, shared memory and huge pages of hugetlb travel
+ * along, a little of each.
  *
  * KMHO_TEST_MIB says how much it is (64 otherwise), KMHO_TEST_KEXECS after how many
  * kexecs all that is left is taken (0 otherwise: after none).
@@ -13,6 +14,11 @@
 #define SEED(cycle)	(0xc4a1ULL + (cycle))
 #define TAKEN		kt_key(0)	/* taken and handed over again, each time */
 #define UNTAKEN		kt_key(1)	/* nobody takes it, but for a page each time */
+
+/* Taken and handed over again as well: of each of these so many bytes */
+enum { THP = 2, SHARED, HUGETLB, NR_PLACES };
+
+#define KIND_BYTES	(4UL << 20)
 
 /* The first page of what is taken; the others hold the pattern */
 struct chain {
@@ -40,9 +46,30 @@ static unsigned long untaken_pages(void)
 	return chain_pages() / 4 + chain_kexecs();
 }
 
+static void kind_map(unsigned int place)
+{
+	unsigned long base = kt_addr(place);
+
+	if (place == THP) {
+		kt_need_thp();
+		kt_map_thp(base, KIND_BYTES);
+	} else if (place == SHARED) {
+		kt_map_shared(base, KIND_BYTES / kt_page, -1);
+	} else {
+		must(kt_write_file("/proc/sys/vm/nr_hugepages", "2"));
+		must(mmap(kt_ptr(base), KIND_BYTES, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED_NOREPLACE, -1,
+			  0) == kt_ptr(base));
+	}
+}
+
 /* Hands the memory over, until the kexec */
 static __noreturn void chain_stay(struct chain *chain)
 {
+	unsigned int place;
+
+	for (place = THP; place < NR_PLACES; place++)
+		must(!kt_handover(kt_key(place), kt_addr(place), KIND_BYTES / kt_page));
 	must(!kt_handover(TAKEN, (unsigned long)chain, chain->pages));
 	/* pages that are written after the handover travel like the others */
 	kt_fill((unsigned long)chain, chain->pages / 2, 1, SEED(chain->cycle));
@@ -53,11 +80,16 @@ static void chain_before(void)
 {
 	unsigned long nr = chain_pages(), base = kt_addr(0), other = kt_addr(1);
 	struct chain *chain = kt_ptr(base);
+	unsigned int place;
 
 	kt_give(UNTAKEN, other, untaken_pages(), SEED(0));
 	kt_map(base, nr);
 	kt_fill(base, 1, nr - 1, SEED(0));
 	chain->pages = nr;
+	for (place = THP; place < NR_PLACES; place++) {
+		kind_map(place);
+		kt_fill(kt_addr(place), 0, KIND_BYTES / kt_page, SEED(place));
+	}
 	chain_stay(chain);
 }
 
@@ -86,6 +118,7 @@ static void chain_each(void)
 	unsigned long base = kt_addr(0), nr = chain_pages(), half = nr / 2;
 	struct kmho_record_info taken, untaken;
 	struct chain *chain = kt_ptr(base);
+	unsigned int place;
 	__u64 metadata;
 	long free_kib;
 
@@ -96,6 +129,10 @@ static void chain_each(void)
 	must(kt_same(base, 1, half - 1, SEED(0)));
 	must(kt_same(base, half, 1, SEED(chain->cycle)));
 	must(kt_same(base, half + 1, nr - half - 1, SEED(0)));
+	for (place = THP; place < NR_PLACES; place++) {
+		must(!kt_takeover(kt_key(place), kt_addr(place), KIND_BYTES / kt_page));
+		must(kt_same(kt_addr(place), 0, KIND_BYTES / kt_page, SEED(place)));
+	}
 
 	free_kib = kt_free_kib();
 	metadata = taken.metadata + untaken.metadata;

@@ -627,9 +627,10 @@ static void takeover_addr_in_use(void)
 	unsigned long base = kt_addr(0), to = kt_addr(1), remap;
 	struct kmho_range_takeover two[2];
 	char *p;
+	int fd;
 
 	kt_give(kt_key(0), base, 4, SEED);
-	/* shared memory, a file, and half a place are in the way */
+	/* shared memory and half a place are in the way */
 	p = mmap(kt_ptr(to), 4 * kt_page, PROT_READ | PROT_WRITE,
 		 MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	must(p == kt_ptr(to));
@@ -641,6 +642,18 @@ static void takeover_addr_in_use(void)
 	remap = to + 3 * kt_page;
 	must_refuse(EEXIST, kt_takeover_to(kt_key(0), base, 4, &remap));
 	must(p[0] == 0x55 && p[4 * kt_page - 1] == 0x55);
+	/* a file's private mapping is not anonymous, written to or not */
+	fd = memfd_create("in the way", 0);
+	must(fd >= 0 && !ftruncate(fd, 4 * kt_page));
+	p = mmap(kt_ptr(kt_addr(4)), 4 * kt_page, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd, 0);
+	must(p == kt_ptr(kt_addr(4)));
+	memset(p, 0x55, 2 * kt_page);
+	remap = kt_addr(4);
+	must_refuse(EEXIST, kt_takeover_to(kt_key(0), base, 4, &remap));
+	must(p[0] == 0x55 && p[2 * kt_page - 1] == 0x55);
+	must(kt_zero(kt_addr(4), 2, 2));
+	close(fd);
 	/* private anonymous, but not all over */
 	kt_map(kt_addr(2), 2);
 	kt_fill(kt_addr(2), 0, 2, SEED + 1);

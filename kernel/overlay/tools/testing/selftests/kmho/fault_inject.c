@@ -482,6 +482,9 @@ static void takeover_asked(void)
 	every_failure(&s);
 }
 
+/* Where the kernel put it */
+static unsigned long chosen[2];
+
 static int take_chosen(void)
 {
 	struct kmho_range_takeover r[2] = {
@@ -489,14 +492,26 @@ static int take_chosen(void)
 		{ kt_addr(HUGE), { huge_nr * kt_page }, 0 },
 	};
 	struct kmho_op_takeover op = { key_of(0), 2, r };
+	int ret = kmho(KMHO_TAKEOVER, &op), err = errno;
+	unsigned int i;
 
-	return kmho(KMHO_TAKEOVER, &op);
+	for (i = 0; i < ARRAY_SIZE(chosen); i++)
+		chosen[i] = r[i].remap_addr;
+	errno = err;
+	return ret;
 }
 
 static void verify_chosen(void)
 {
 	struct kmho_record_info info;
+	unsigned long i;
 
+	for (i = 0; i < NR_SMALL / 2; i++)
+		if (i % 8 < 5)
+			must(kt_same(chosen[0], i, 1, SEED(SMALL)));
+	must(kt_held_pages(chosen[0], NR_SMALL / 2) == NR_SMALL / 2 / 8 * 5);
+	must(kt_same(chosen[1], 0, NR_LOOK, SEED(HUGE)));
+	must(kt_same(chosen[1], huge_nr - 1, 1, SEED(HUGE)));
 	must(!kt_info(key_of(0), &info));
 	must(info.bytes == (NR_RANGES + NR_SMALL / 2) * kt_page);
 	must(info.present == (NR_RANGES + NR_SMALL / 2 / 8 * 5) * kt_page);
@@ -1593,6 +1608,78 @@ static void chown_held(void)
 	every_failure(&s);
 }
 
+/* ---- the end of a process ---- */
+
+/* Private memory and shared memory, holes until it was handed over */
+#define NR_END	1024
+
+enum { END_PRIVATE = 20, END_SHARED };
+
+/* Every other page is one that has to be written down when the process ends */
+static __noreturn void end_failing(unsigned long n)
+{
+	char text[16];
+	ssize_t len = snprintf(text, sizeof(text), "%lu", n);
+	unsigned long i;
+	int fd;
+
+	kt_map(kt_addr(END_PRIVATE), NR_END);
+	kt_map_shared(kt_addr(END_SHARED), NR_END, -1);
+	must(!kt_handover(kt_key(END_PRIVATE), kt_addr(END_PRIVATE), NR_END));
+	must(!kt_handover(kt_key(END_SHARED), kt_addr(END_SHARED), NR_END));
+	for (i = 0; i < NR_END; i += 2) {
+		kt_fill(kt_addr(END_PRIVATE), i, 1, SEED(END_PRIVATE));
+		kt_fill(kt_addr(END_SHARED), i, 1, SEED(END_SHARED));
+	}
+	fflush(stdout);
+	fd = nth_fd();
+	must(pwrite(fd, text, len, 0) == len);
+	_exit(0);
+}
+
+/* Whether the process, which has ended, came to the allocation that was to fail */
+static bool end_came_to_it(pid_t pid)
+{
+	char path[64], text[16];
+
+	snprintf(path, sizeof(path), "/proc/%d/fail-nth", pid);
+	must(kt_read_file(path, text, sizeof(text)));
+	return !atoi(text);
+}
+
+static void must_have_all(unsigned long place)
+{
+	unsigned long i;
+
+	must(!kt_takeover(kt_key(place), kt_addr(place), NR_END));
+	for (i = 0; i < NR_END; i += 2)
+		must(kt_same(kt_addr(place), i, 1, SEED(place)));
+	kt_unmap(kt_addr(place), NR_END);
+}
+
+/* A process cannot be told of a failure of its own end: every write is there after all */
+static void end_of_a_process(void)
+{
+	bool hit = true;
+	siginfo_t info;
+	unsigned long n;
+	pid_t pid;
+
+	setup();
+	for (n = 1; n < MAX_N && hit; n++) {
+		pid = kt_fork();
+		if (!pid)
+			end_failing(n);
+		must(!waitid(P_PID, pid, &info, WEXITED | WNOWAIT));
+		hit = end_came_to_it(pid);
+		must(kt_wait(pid) == 0);
+		must_have_all(END_PRIVATE);
+		must_have_all(END_SHARED);
+	}
+	printf("# %lu allocations\n", n - 2);
+	must(!hit && n > 10);
+}
+
 static const struct kt_case cases[] = {
 	{ "HANDOVER", .now = handover },
 	{ "HANDOVER beside another record", .now = handover_second },
@@ -1618,6 +1705,7 @@ static const struct kt_case cases[] = {
 	{ "FREEZE of shared memory", .now = freeze_of_shared },
 	{ "FREEZE of shared memory that another record has frozen", .now = freeze_again },
 	{ "CHOWN", .now = chown_held },
+	{ "the end of a process, with all that it wrote", .now = end_of_a_process },
 	{
 		"TAKEOVER after a kexec, many ranges",
 		.before = incoming_before,

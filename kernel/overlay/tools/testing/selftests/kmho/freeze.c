@@ -417,7 +417,7 @@ static void *holder(void *arg)
 }
 
 /* Hands over, stops itself, and never goes on */
-static pid_t stopped_holder(void)
+static pid_t stopped_holder(unsigned long key)
 {
 	pid_t pid = kt_fork();
 	pthread_t thread;
@@ -426,7 +426,7 @@ static pid_t stopped_holder(void)
 	if (!pid) {
 		kt_map(kt_addr(0), NR);
 		kt_fill(kt_addr(0), 1, NR - 1, SEED(0));
-		must(!kt_handover(kt_key(0), kt_addr(0), NR));
+		must(!kt_handover(key, kt_addr(0), NR));
 		for (i = 0; i < NR_THREADS; i++)
 			must(!pthread_create(&thread, NULL, holder, (void *)i));
 		while (__atomic_load_n(&dying()->started, __ATOMIC_ACQUIRE) < NR_THREADS)
@@ -451,28 +451,40 @@ static unsigned long marks_of_death(void)
 	return marks;
 }
 
-static void killed_frozen(void)
+static void freeze_and_kill(unsigned long key)
+{
+	pid_t pid = stopped_holder(key);
+
+	must(!kt_freeze(key));
+	must(!kill(pid, SIGKILL));
+	must(kt_wait(pid) == 128 + SIGKILL);
+}
+
+/* All is as it was when the process was stopped */
+static void take_stopped(unsigned long key)
 {
 	struct dying *d = dying();
 	unsigned long i;
-	pid_t pid;
 
-	need_freeze();
-	pid = stopped_holder();
-	must(!kt_freeze(kt_key(0)));
-	must(!kill(pid, SIGKILL));
-	must(kt_wait(pid) == 128 + SIGKILL);
-	must(!kt_takeover(kt_key(0), kt_addr(0), NR));
+	must(!kt_takeover(key, kt_addr(0), NR));
 	must(!marks_of_death());
+	must(d->started == NR_THREADS);
 	for (i = 0; i < NR_THREADS; i++)
-		must(d->thread[i].tid > (__u32)pid && d->thread[i].mutex == d->thread[i].tid);
+		must(d->thread[i].tid && d->thread[i].mutex == d->thread[i].tid);
 	must(kt_same(kt_addr(0), 1, NR - 1, SEED(0)));
+}
+
+static void killed_frozen(void)
+{
+	need_freeze();
+	freeze_and_kill(kt_key(0));
+	take_stopped(kt_key(0));
 }
 
 /* The same without: so the test above tests something */
 static void killed_live(void)
 {
-	pid_t pid = stopped_holder();
+	pid_t pid = stopped_holder(kt_key(0));
 
 	must(!kill(pid, SIGKILL));
 	must(kt_wait(pid) == 128 + SIGKILL);
@@ -500,9 +512,19 @@ static void crossing_before(void)
 
 static void crossing_after(void)
 {
-	need_freeze();
 	must(!kt_takeover(kt_key(0), kt_addr(0), NR));
 	check_frozen(kt_addr(0));
+}
+
+static void stopped_before(void)
+{
+	need_freeze();
+	freeze_and_kill(kt_key(1));
+}
+
+static void stopped_after(void)
+{
+	take_stopped(kt_key(1));
 }
 
 static const struct kt_case cases[] = {
@@ -518,6 +540,8 @@ static const struct kt_case cases[] = {
 	{ "a stopped process is frozen and killed: TIDs, mutexes", .now = killed_frozen },
 	{ "without it, a dying process's writes are in the record", .now = killed_live },
 	{ "over a kexec", .before = crossing_before, .after = crossing_after },
+	{ "a stopped process that was frozen and killed, over a kexec",
+	  .before = stopped_before, .after = stopped_after },
 };
 
 int main(int argc, char **argv)

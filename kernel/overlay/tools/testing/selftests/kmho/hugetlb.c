@@ -18,7 +18,7 @@
 /* Of a huge page so many base pages are looked at, in its four quarters */
 #define NR_LOOK	8
 
-enum { SMALL, MIXED, GIGANTIC, KEPT, THERE = 32 };
+enum { SMALL, MIXED, GIGANTIC, KEPT, UNTAKEN, THERE = 32 };
 
 /* ---- the pool ---- */
 
@@ -732,6 +732,42 @@ static void kept_again(void)
 	must_count(MIB2, 1, 0, 1);
 }
 
+static void untaken_before(void)
+{
+	unsigned long base = kt_addr(UNTAKEN);
+
+	kt_need_root();
+	if (!set_pool(MIB2, pool(MIB2, "nr_hugepages") + 2))
+		kt_skip("no huge pages to be had");
+	must(map_huge(base, MIB2, 3, MAP_NORESERVE) == kt_ptr(base));
+	fill_huge(base, MIB2, 0, SEED);
+	fill_huge(base, MIB2, 2, SEED);
+	must(!kt_handover(kt_key(UNTAKEN), base, 3 * MIB2 / kt_page));
+}
+
+/* One is taken; a hole and the other go on to the next kernel */
+static void untaken_after(void)
+{
+	unsigned long base = kt_addr(UNTAKEN);
+
+	must_hold(kt_key(UNTAKEN), MIB2, 2, 3 * MIB2);
+	must(!kt_takeover(kt_key(UNTAKEN), base, MIB2 / kt_page));
+	must_be_huge(base, MIB2, 1);
+	must(same_huge(base, MIB2, 0, SEED));
+	must_hold(kt_key(UNTAKEN), MIB2, 1, 2 * MIB2);
+}
+
+static void untaken_again(void)
+{
+	unsigned long base = kt_addr(UNTAKEN) + MIB2;
+
+	must_hold(kt_key(UNTAKEN), MIB2, 1, 2 * MIB2);
+	must(!kt_takeover(kt_key(UNTAKEN), base, 2 * MIB2 / kt_page));
+	must_be_huge(base, MIB2, 2);
+	must(same_huge(kt_addr(UNTAKEN), MIB2, 2, SEED));
+	must(!kt_exists(kt_key(UNTAKEN)));
+}
+
 static const struct kt_case cases[] = {
 	{ "1 GiB: handed over and dropped", .now = gigantic },
 	{ "1 GiB: a successor takes it over", .now = gigantic_successor },
@@ -754,6 +790,8 @@ static const struct kt_case cases[] = {
 	  .after = mixed_after },
 	{ "2 MiB: kept, over two kexecs", .before = kept_before, .after = kept_after,
 	  .again = kept_again },
+	{ "2 MiB: what nobody took travels on", .before = untaken_before,
+	  .after = untaken_after, .again = untaken_again },
 };
 
 int main(int argc, char **argv)

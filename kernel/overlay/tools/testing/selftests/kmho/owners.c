@@ -144,6 +144,18 @@ static void do_cap_admin(void *arg)
 	must(!kt_drop_of(kt_key(0), KT_USER));
 }
 
+/* Of a process that lives */
+static void do_cap_admin_freeze(void *arg)
+{
+	struct kmho_record_info info;
+
+	must(!arg);
+	become_with(KT_OTHER, 1ULL << CAP_SYS_ADMIN);
+	must(!kt_info_of(kt_key(0), KT_USER, &info) && info.state == KMHO_STATE_LIVE);
+	must(!kt_freeze_of(kt_key(0), KT_USER));
+	must(!kt_info_of(kt_key(0), KT_USER, &info) && info.state == KMHO_STATE_HELD);
+}
+
 static void do_no_cap(void *arg)
 {
 	struct kmho_op_query all = { .size = sizeof(all), .flags = KMHO_QUERY_ALL };
@@ -169,6 +181,28 @@ static void admin_capability(void)
 	kt_run_as(KT_USER, give_own, (void *)1UL);
 	kt_run(do_no_cap, NULL);
 	kt_run(do_cap_admin, NULL);
+}
+
+static void admin_freezes(void)
+{
+	int fds[2];
+	pid_t pid;
+
+	kt_need_root();
+	must(!pipe(fds));
+	pid = kt_fork();
+	if (!pid) {
+		kt_become(KT_USER);
+		give_own((void *)1UL);
+		kt_tell(fds[1]);
+		while (true)
+			pause();
+	}
+	kt_hear(fds[0]);
+	kt_run(do_cap_admin_freeze, NULL);
+	must(!kill(pid, SIGKILL));
+	must(kt_wait(pid) == 128 + SIGKILL);
+	kt_run_as(KT_USER, take_own, (void *)1UL);
 }
 
 /* Root of a user namespace of its own, with every capability there */
@@ -599,6 +633,46 @@ static void charged_until_dropped(void)
 	must(!rmdir(CGROUP));
 }
 
+/* What it takes to follow as many ranges, in KiB; each is a structure of its own at least */
+#define NR_HOLES	16384
+#define HOLES_KIB	(NR_HOLES * 64 / 1024)
+
+static void do_give_holes(void *arg)
+{
+	struct kmho_range_handover *r = calloc(NR_HOLES, sizeof(*r));
+	struct kmho_op_handover op = { kt_key(0), NR_HOLES, r };
+	long before, with, after = 0;
+	unsigned long i;
+	int tries;
+
+	must(!arg && r);
+	must(kt_write_file(CGROUP "/its/cgroup.procs", "0"));
+	kt_map(kt_addr(0), 2 * NR_HOLES);
+	for (i = 0; i < NR_HOLES; i++)
+		r[i] = (struct kmho_range_handover){ kt_addr(0) + 2 * i * kt_page, kt_page };
+	before = kt_charged_kib(CGROUP "/its");
+	must(!kmho(KMHO_HANDOVER, &op));
+	with = kt_charged_kib(CGROUP "/its");
+	must(!kt_drop(kt_key(0)));
+	for (tries = 0; tries < 200; tries++) {
+		after = kt_charged_kib(CGROUP "/its");
+		if (after < before + HOLES_KIB / 2)
+			break;
+		usleep(20000);
+	}
+	printf("# %ld KiB charged, %ld with the record, %ld without\n", before, with, after);
+	must(with - before >= HOLES_KIB);
+	must(after < before + HOLES_KIB / 2);
+}
+
+static void charged_for_ranges(void)
+{
+	kt_need_cgroup(CGROUP);
+	must(kt_write_file(CGROUP "/cgroup.subtree_control", "+memory"));
+	must(!mkdir(CGROUP "/its", 0755) || errno == EEXIST);
+	kt_run(do_give_holes, NULL);
+}
+
 /* ---- over a kexec ---- */
 
 /* Each case has a user of its own, whose count nobody else moves */
@@ -609,6 +683,8 @@ enum {
 	LATER_KEPT,
 	GIVEN_AWAY,
 	GIVEN_TO,
+	MOVED_AWAY,
+	MOVED_TO,
 };
 
 static void do_give_kind(void *arg)
@@ -727,12 +803,28 @@ static void given_away_after(void)
 	must_fit(GIVEN_TO, 6);
 }
 
+static void moved_before(void)
+{
+	give_kind(MOVED_AWAY, false);
+	must(!kt_chown(kt_key(0), MOVED_AWAY, MOVED_TO));
+}
+
+static void moved_after(void)
+{
+	kt_run_as(MOVED_AWAY, sees_nothing, NULL);
+	must_fit(MOVED_AWAY, 6);
+	kt_run_as(MOVED_TO, do_take_one, NULL);
+	kt_run_as(MOVED_TO, do_take_others, NULL);
+	must_fit(MOVED_TO, 6);
+}
+
 static const struct kt_case cases[] = {
 	{ "two users have the same key and never meet", .now = one_key },
 	{ "a record is the effective uid's", .now = effective_uid },
 	{ "another uid sees ENOENT", .now = another_uid },
 	{ "CAP_SYS_ADMIN lists and drops any record", .now = admin_lists },
 	{ "that capability, and no other", .now = admin_capability },
+	{ "CAP_SYS_ADMIN freezes any record", .now = admin_freezes },
 	{ "root of a user namespace is nobody", .now = user_namespace },
 	{ "CHOWN, where it is announced", .now = chown_moves },
 	{ "RLIMIT_MEMLOCK counts by user, until taken or dropped", .now = memlock_by_user },
@@ -743,6 +835,8 @@ static const struct kt_case cases[] = {
 	{ "RLIMIT_MEMLOCK: CHOWN of a live record moves the count", .now = chown_counts },
 	{ "the memory cgroup is charged until the record is dropped",
 	  .now = charged_until_dropped },
+	{ "the memory cgroup is charged for what a record itself takes",
+	  .now = charged_for_ranges },
 	{ "RLIMIT_MEMLOCK counts what came with a kexec, until it is taken",
 	  .before = taken_before, .after = taken_after, .again = taken_again },
 	{ "the same for shared memory",
@@ -751,6 +845,7 @@ static const struct kt_case cases[] = {
 	{ "and while it is kept", .before = later_kept_before, .after = later_kept_after },
 	{ "CHOWN of what came with a kexec moves the count",
 	  .before = given_away_before, .after = given_away_after },
+	{ "CHOWN before the kexec", .before = moved_before, .after = moved_after },
 };
 
 int main(int argc, char **argv)

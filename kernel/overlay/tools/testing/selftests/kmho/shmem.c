@@ -86,6 +86,35 @@ static void refuses_to_part(void)
 	kt_unmap(base, 8);
 }
 
+/* The process then drops it, or not */
+static void do_detach(void *drops)
+{
+	int id = shmget(IPC_PRIVATE, 8 * kt_page, IPC_CREAT | 0600);
+
+	must(id >= 0);
+	must(shmat(id, kt_ptr(kt_addr(0)), 0) == kt_ptr(kt_addr(0)));
+	must(!shmctl(id, IPC_RMID, NULL));
+	kt_fill(kt_addr(0), 0, 4, SEED);
+	must(!kt_handover(kt_key(0), kt_addr(0), 8));
+	must(!shmdt(kt_ptr(kt_addr(0))));
+	kt_fill(kt_addr(0), 4, 2, SEED);
+	must(kt_same(kt_addr(0), 0, 6, SEED));
+	if (!drops)
+		return;
+	must(!kt_drop(kt_key(0)));
+	must(!shmdt(kt_ptr(kt_addr(0))));
+	must(kt_unmapped(kt_addr(0), 8));
+}
+
+static void leaves_segment(void)
+{
+	kt_run(do_detach, (void *)1UL);
+	must(!kt_exists(kt_key(0)));
+	kt_run(do_detach, NULL);
+	must(!kt_takeover(kt_key(0), kt_addr(0), 8));
+	must(kt_same(kt_addr(0), 0, 6, SEED) && kt_zero(kt_addr(0), 6, 2));
+}
+
 /* Over memory of either kind */
 static void refuses_segment(void)
 {
@@ -1104,6 +1133,7 @@ static void frozen_growing(void)
 static const struct kt_case cases[] = {
 	{ "what would part shared memory from its record is EPERM", .now = refuses_to_part },
 	{ "shmat with SHM_REMAP over it is EPERM", .now = refuses_segment },
+	{ "shmdt of it leaves it where it is", .now = leaves_segment },
 	{ "truncation and punched holes are noted", .now = follows },
 	{ "shared memory that goes and comes is counted", .now = follows_account },
 	{ "shared memory over RLIMIT_MEMLOCK is EAGAIN", .now = over_limit },

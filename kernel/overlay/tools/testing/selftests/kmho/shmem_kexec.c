@@ -21,6 +21,10 @@ enum {
 	SYSV,
 	TWO_A,
 	TWO_B,
+	TWO_ANON_A,
+	TWO_ANON_B,
+	TWO_SYSV_A,
+	TWO_SYSV_B,
 	ONLY_B,
 	WRITTEN,
 	LAST_HOLE,
@@ -218,6 +222,8 @@ static void sysv_after(void)
 
 /* ---- several processes ---- */
 
+#define NR_TWO	128
+
 static void map_at(int fd, unsigned long place, unsigned long nr)
 {
 	share(place, nr, PROT_READ | PROT_WRITE, fd);
@@ -231,47 +237,91 @@ static __noreturn void linger(void)
 		pause();
 }
 
-static void two_before(void)
+/* What is mapped at the place @a is there in a child too, at @b; each hands over its own */
+static void two_give(unsigned long a, unsigned long b)
 {
-	int fd = new_memfd("two", 128, 0), pipes[2];
+	unsigned long len = NR_TWO * kt_page;
+	int pipes[2];
 
 	must(!pipe(pipes));
 	if (!kt_fork()) {
-		map_at(fd, TWO_B, 128);
-		kt_fill(kt_addr(TWO_B), 0, 64, SEED(TWO_A));
+		must(mremap(kt_ptr(kt_addr(a)), len, len, MREMAP_MAYMOVE | MREMAP_FIXED,
+			    kt_ptr(kt_addr(b))) == kt_ptr(kt_addr(b)));
+		give(b, NR_TWO);
+		kt_fill(kt_addr(b), 0, 64, SEED(a));
 		kt_tell(pipes[1]);
 		linger();
 	}
-	map_at(fd, TWO_A, 128);
+	give(a, NR_TWO);
 	kt_hear(pipes[0]);
-	kt_fill(kt_addr(TWO_A), 64, 10, SEED(TWO_A));
-	must(kt_same(kt_addr(TWO_A), 0, 74, SEED(TWO_A)));
+	kt_fill(kt_addr(a), 64, 10, SEED(a));
+	must(kt_same(kt_addr(a), 0, 74, SEED(a)));
 	kt_stay();
+}
+
+static void two_take(unsigned long a, unsigned long b)
+{
+	int pipes[2], back[2];
+	pid_t pid;
+
+	must(!pipe(pipes) && !pipe(back));
+	must_have(a, 74);
+	must_have(b, 74);
+	pid = kt_fork();
+	if (!pid) {
+		take(b, NR_TWO);
+		must(kt_same(kt_addr(b), 0, 74, SEED(a)));
+		kt_fill(kt_addr(b), 100, 1, SEED(b));
+		kt_tell(pipes[1]);
+		kt_hear(back[0]);
+		must(kt_same(kt_addr(b), 101, 1, SEED(a)));
+		_exit(0);
+	}
+	take(a, NR_TWO);
+	kt_hear(pipes[0]);
+	must(kt_same(kt_addr(a), 0, 74, SEED(a)));
+	must(kt_same(kt_addr(a), 100, 1, SEED(b)));
+	kt_fill(kt_addr(a), 101, 1, SEED(a));
+	kt_tell(back[1]);
+	must(kt_wait(pid) == 0);
+}
+
+static void two_before(void)
+{
+	share(TWO_A, NR_TWO, PROT_READ | PROT_WRITE, new_memfd("two", NR_TWO, 0));
+	two_give(TWO_A, TWO_B);
 }
 
 static void two_after(void)
 {
-	int pipes[2], back[2];
+	two_take(TWO_A, TWO_B);
+}
 
-	must(!pipe(pipes) && !pipe(back));
-	must_have(TWO_A, 74);
-	must_have(TWO_B, 74);
-	if (!kt_fork()) {
-		take(TWO_B, 128);
-		must(kt_same(kt_addr(TWO_B), 0, 74, SEED(TWO_A)));
-		kt_fill(kt_addr(TWO_B), 100, 1, SEED(TWO_B));
-		kt_tell(pipes[1]);
-		kt_hear(back[0]);
-		must(kt_same(kt_addr(TWO_B), 101, 1, SEED(TWO_A)));
-		_exit(0);
-	}
-	take(TWO_A, 128);
-	kt_hear(pipes[0]);
-	must(kt_same(kt_addr(TWO_A), 0, 74, SEED(TWO_A)));
-	must(kt_same(kt_addr(TWO_A), 100, 1, SEED(TWO_B)));
-	kt_fill(kt_addr(TWO_A), 101, 1, SEED(TWO_A));
-	kt_tell(back[1]);
-	must(wait(NULL) > 0);
+static void two_anon_before(void)
+{
+	share(TWO_ANON_A, NR_TWO, PROT_READ | PROT_WRITE, -1);
+	two_give(TWO_ANON_A, TWO_ANON_B);
+}
+
+static void two_anon_after(void)
+{
+	two_take(TWO_ANON_A, TWO_ANON_B);
+}
+
+/* A segment that nobody has removed, attached twice */
+static void two_sysv_before(void)
+{
+	int id = shmget(IPC_PRIVATE, NR_TWO * kt_page, IPC_CREAT | 0600);
+
+	if (id < 0)
+		kt_skip("no System V shared memory: %s", strerror(errno));
+	must(shmat(id, kt_ptr(kt_addr(TWO_SYSV_A)), 0) == kt_ptr(kt_addr(TWO_SYSV_A)));
+	two_give(TWO_SYSV_A, TWO_SYSV_B);
+}
+
+static void two_sysv_after(void)
+{
+	two_take(TWO_SYSV_A, TWO_SYSV_B);
 }
 
 /* Parts that overlap, in two processes: each page once, and right for both */
@@ -1118,6 +1168,10 @@ static const struct kt_case cases[] = {
 	{ "System V shared memory survives", .before = sysv_before, .after = sysv_after },
 	{ "two processes that shared a memfd share it again",
 	  .before = two_before, .after = two_after },
+	{ "a child that shared anonymous memory shares it again",
+	  .before = two_anon_before, .after = two_anon_after },
+	{ "two processes that attached a System V segment share it again",
+	  .before = two_sysv_before, .after = two_sysv_after },
 	{ "two processes that handed over overlapping parts each get theirs",
 	  .before = overlap_before, .after = overlap_after },
 	{ "when its owner is killed, shared memory goes on being followed",
