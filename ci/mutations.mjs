@@ -51,6 +51,15 @@ const MUTATIONS = [
   { name: 'what a device may still write to stays in a frozen record', file: 'freeze.c', find: '&& kmho_extent_is_pinned(ext);', put: '&& 0 && kmho_extent_is_pinned(ext);', scenario: 'freeze', fails: /a device writes after FREEZE/ },
   { name: 'a FREEZE that fails keeps what it has copied', file: 'freeze.c', find: 'kmho_discard_extent(rec, copy);', put: '(void)copy;', scenario: 'fault_inject', fails: /parts it from no device/ },
   { name: 'a takeover that fails half-way unmaps nothing', file: 'install.c', find: 'while (t->made && do_munmap(in->mm, t->addr, t->made, NULL))', put: 'while (0)', scenario: 'fault_inject', fails: /./ },
+  { name: 'an end that finds no memory gives up', file: 'record.c', find: 'if (err != -ENOMEM) {', put: 'if (err) {', scenario: 'fault_inject', fails: /the end of a process/ },
+  { name: 'ranges are charged to nobody', file: 'record.c', find: 'range = kzalloc_obj(*range, GFP_KERNEL_ACCOUNT);', put: 'range = kzalloc_obj(*range, GFP_KERNEL);', scenario: 'owners', fails: /what a record itself takes/ },
+  { name: 'CHOWN leaves the count with the owner before', file: 'record.c', find: 'atomic_long_sub(rec->nr_pages, &rec->user->locked_vm);\n\tatomic_long_add(rec->nr_pages, &user->locked_vm);', put: '', scenario: 'owners', fails: /CHOWN of a live record/ },
+  { name: 'taken memory is charged to nobody', file: 'install.c', find: 'err = mem_cgroup_charge_small_folios(page, nr, in->mm,\n\t\t\t\t\t\t\t     KMHO_CHARGE);', put: 'err = 0;', scenario: 'ordinary', fails: /charged to the memory cgroup/ },
+  { name: 'memory comes back writable', file: 'collect.c', find: '{ VM_WRITE, KMHO_AREA_WRITE },', put: '{ VM_READ, KMHO_AREA_WRITE },', scenario: 'anon_kexec', fails: /protections/ },
+  { name: 'what comes to a file at the last moment does not wait', file: 'shmem.c', find: 'kmho_object_note(obj, first, last) && obj->sealed &&', put: 'kmho_object_note(obj, first, last) && 0 &&', scenario: 'shmem_kexec', fails: /last moment/ },
+  { name: 'what is discarded is not noted', file: 'record.c', find: 'i <= kmho_range_block(range, last); i++)\n\t\t\tset_bit(i, range->dirty);', put: 'i <= kmho_range_block(range, last); i++)\n\t\t\tcontinue;', scenario: 'private', fails: /truncation/ },
+  { name: 'a takeover that keeps does not', file: 'install.c', find: '.keep = keep,', put: '.keep = 0 && keep,', scenario: 'keep', fails: /stands, live/ },
+  { name: 'huge pages of hugetlb are taken out of step', file: 'hugetlb.c', find: 'addr += size, page += pages_per_huge_page(h)) {', put: 'addr += size) {', scenario: 'hugetlb', fails: /2 MiB: a successor/ },
 ]
 
 const pathOf = (file) => join('kernel', file.includes('/') ? file : join('overlay/mm/kmho', file))

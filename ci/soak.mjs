@@ -15,12 +15,12 @@ const MIB = 1024
 async function soak() {
   const ready = await bootstrap()
   if (ready !== 0) return ready
-  const { add, arches, finish, heading, kmho, options, readCounts, tally, understands } = await import('./lib.mjs')
+  const { add, arches, finish, heading, kmho, options, readCounts, readCountsOfGuests, tally, understands } = await import('./lib.mjs')
   if (!understands(['arch', 'only'])) return 2
   const test = async (title, args) => {
     heading(title)
     const { code, stdout } = await kmho(['test', ...args], { capture: true })
-    return tally(code, readCounts(stdout))
+    return tally(code, readCountsOfGuests(stdout))
   }
   const doctor = await kmho(['--quiet', 'doctor', '--fix'])
   if (doctor.code !== 0) return doctor.code

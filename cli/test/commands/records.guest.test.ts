@@ -143,7 +143,9 @@ function afterKexec(): void {
     ])
     assert.match(kmho(['ls']).stdout, /from the last kernel/)
     assert.match(kmho(['drop', '3']).stdout, /nobody has it, so it is freed\n$/)
-    assert.deepEqual(list().map(({ key }) => key), ['1', '2'])
+    const { ok, dropped, record } = JSON.parse(kmho(['--json', 'drop', '2']).stdout) as { ok: boolean; dropped: boolean; record: Shown }
+    assert.deepEqual({ ok, dropped, key: record.key, uid: record.uid, pages: record.pages }, { ok: true, dropped: true, key: '2', uid: 0, pages: 2 })
+    assert.deepEqual(list().map(({ key }) => key), ['1'])
   })
 }
 
