@@ -480,6 +480,80 @@ static void is_freed(void)
 	must(after - before > size - 512);
 }
 
+/* ---- a SIGKILL in TAKEOVER ---- */
+
+/* As many parts of a record as there are shots; each waits, and has a page in eight */
+#define NR_PART		600
+#define PER_PRESENT	8
+#define PART_BYTES	(NR_PART * kt_page)
+
+static void do_give_parts(void *arg)
+{
+	unsigned long i;
+
+	must(!arg);
+	kt_map(kt_addr(0), KT_SHOTS * NR_PART);
+	for (i = 0; i < KT_SHOTS * NR_PART; i += PER_PRESENT)
+		kt_fill(kt_addr(0), i, 1, SEED);
+	must(!kt_handover(kt_key(kt_index), kt_addr(0), KT_SHOTS * NR_PART));
+}
+
+static void give_parts(void)
+{
+	kt_run(do_give_parts, NULL);
+}
+
+static void do_take_part(void *arg)
+{
+	unsigned long first = (unsigned long)arg * NR_PART, i;
+
+	must(!kt_takeover(kt_key(kt_index), kt_addr(0) + first * kt_page, NR_PART));
+	for (i = first; i < first + NR_PART; i++)
+		must(i % PER_PRESENT ? kt_zero(kt_addr(0), i, 1) : kt_same(kt_addr(0), i, 1, SEED));
+}
+
+static __u64 held_bytes(void)
+{
+	struct kmho_record_info info;
+
+	return kt_info(kt_key(kt_index), &info) ? 0 : info.bytes;
+}
+
+/* Each part is then in the record, or was taken and is free */
+static void is_killed(void)
+{
+	long size = KT_SHOTS * PART_BYTES / PER_PRESENT / 1024, before = kt_free_kib(), after = 0;
+	__u64 bytes = KT_SHOTS * PART_BYTES, left;
+	struct kt_aim *aim = kt_aim();
+	unsigned long i;
+	pid_t pid;
+	int tries;
+
+	kt_need_patience("1000000");
+	for (i = 0; i < KT_SHOTS; i++, bytes -= PART_BYTES) {
+		must(held_bytes() == bytes);
+		pid = kt_fork();
+		if (!pid)
+			kt_aim_at(aim, kt_takeover(kt_key(kt_index), kt_addr(0) + i * PART_BYTES,
+						   NR_PART));
+		kt_shoot(aim, pid);
+		left = held_bytes();
+		must(left == bytes || left == bytes - PART_BYTES);
+		kt_aim_told(aim, left != bytes);
+		if (left == bytes)
+			kt_run(do_take_part, (void *)i);
+	}
+	kt_aim_show(aim);
+	must(aim->before + aim->early && aim->late + aim->after);
+	must(!kt_exists(kt_key(kt_index)));
+	for (tries = 0; tries < 50 && after - before < size - 1024; tries++) {
+		usleep(20000);
+		after = kt_free_kib();
+	}
+	printf("# %ld kB free, then %ld kB, of %ld kB\n", before, after, size);
+	must(after - before > size - 1024 - kt_slack_kib());
+}
+
 /* ---- over another kexec ---- */
 
 static void waits(void)
@@ -527,6 +601,8 @@ static const struct kt_case cases[] = {
 	CASE("what nobody has touched is touched by 32 threads at once", is_touched_by_many),
 	CASE("what nobody touches settles by itself", settles),
 	CASE("what nobody has touched is free when the process has ended", is_freed),
+	{ "SIGKILL in TAKEOVER: all in the record, or all taken and freed", .before = give_parts,
+	  .after = is_killed },
 	{ "what nobody has touched does not outlive a kexec", .before = give, .after = waits,
 	  .again = is_gone },
 };
