@@ -134,7 +134,7 @@ static void chain_each(void)
 		must(kt_same(kt_addr(place), 0, KIND_BYTES / kt_page, SEED(place)));
 	}
 
-	free_kib = kt_free_kib();
+	free_kib = kt_free_kib() + kt_swiotlb_kib();
 	metadata = taken.metadata + untaken.metadata;
 	take_untaken(chain, &untaken);
 	chain->cycle++;

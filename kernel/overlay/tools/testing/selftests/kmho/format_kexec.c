@@ -61,7 +61,7 @@ static void format_after(void)
 
 	kt_map(kt_addr(0), 1);
 	told = kt_ptr(kt_addr(0));
-	told[0] = kt_meminfo("MemTotal");
+	told[0] = kt_total_kib();
 	must(!kt_handover(TOLD, kt_addr(0), 1));
 	kt_stay();
 }
@@ -69,7 +69,7 @@ static void format_after(void)
 static void format_again(void)
 {
 	__u64 *told = kt_ptr(kt_addr(0));
-	long total = kt_meminfo("MemTotal");
+	long total = kt_total_kib();
 
 	must(!kt_takeover(TOLD, kt_addr(0), 1));
 	printf("# %llu KiB of memory after another format, %ld KiB now\n",

@@ -407,6 +407,26 @@ static inline long kt_free_kib(void)
 	return now;
 }
 
+/*
+ * What the kernel has set aside for devices that cannot reach all memory, in KiB. It
+ * takes what it can get early in its boot, which after a kexec is what a scratch area
+ * has: some kernels have half of what others have, and that much more memory.
+ */
+static inline long kt_swiotlb_kib(void)
+{
+	char slabs[32];
+
+	if (!kt_read_file("/sys/kernel/debug/swiotlb/io_tlb_nslabs", slabs, sizeof(slabs)))
+		return 0;
+	return strtol(slabs, NULL, 10) * 2;
+}
+
+/* All memory, in KiB, as one kernel's can be compared with another's */
+static inline long kt_total_kib(void)
+{
+	return kt_meminfo("MemTotal") + kt_swiotlb_kib();
+}
+
 /* Does the kernel check itself, which takes memory of its own? */
 static inline bool kt_checks_itself(void)
 {

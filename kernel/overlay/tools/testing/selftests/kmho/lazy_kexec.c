@@ -561,7 +561,7 @@ static void waits(void)
 	long *total = kt_ptr(kt_addr(TO));
 
 	kt_map(kt_addr(TO), 1);
-	*total = kt_meminfo("MemTotal");
+	*total = kt_total_kib();
 	must(!kt_handover(kt_key(STILL), kt_addr(TO), 1));
 	take();
 	kt_stay();
@@ -569,7 +569,7 @@ static void waits(void)
 
 static void is_gone(void)
 {
-	long *total = kt_ptr(kt_addr(TO)), now = kt_meminfo("MemTotal");
+	long *total = kt_ptr(kt_addr(TO)), now = kt_total_kib();
 
 	must(!kt_exists(kt_key(kt_index)));
 	must(!kt_takeover(kt_key(STILL), kt_addr(TO), 1));
