@@ -206,6 +206,29 @@ static void truncated(void)
 	must(kt_zero(base, NR - 2, 2));
 }
 
+/* Nothing is written after HANDOVER: only the truncation says that there is less */
+static void do_discarded(void *arg)
+{
+	unsigned long base = kt_addr(TMP);
+	int fd = make_file(arg);
+
+	map_private(fd, base);
+	kt_fill(base, 0, NR, SEED);
+	must(!kt_handover(kt_key(TMP), base, NR));
+	must_have(kt_key(TMP), NR);
+	must(!ftruncate(fd, NR / 2 * kt_page));
+}
+
+static void discarded(void)
+{
+	unsigned long base = kt_addr(TMP);
+
+	kt_run(do_discarded, NULL);
+	must_have(kt_key(TMP), NR / 2);
+	must(!kt_takeover(kt_key(TMP), base, NR));
+	must(kt_same(base, 0, NR / 2, SEED) && kt_zero(base, NR / 2, NR / 2));
+}
+
 static void do_forked(void *arg)
 {
 	unsigned long base = kt_addr(TMP);
@@ -477,6 +500,7 @@ static const struct kt_case cases[] = {
 	{ "a program's text is handed over without a page", .now = program_text },
 	{ "munmap, mremap, MAP_FIXED, MADV_DONTNEED: EPERM", .now = parting_is_refused },
 	{ "what a truncation discards becomes a hole", .now = truncated },
+	{ "a truncation after which nothing is written", .now = discarded },
 	{ "fork: the parent's view counts", .now = forked },
 	{ "swapped out pages come back", .now = swapped },
 	{ "the file has what it had", .now = file_is_untouched },
