@@ -465,7 +465,7 @@ static void settles(void)
  */
 static void must_be_freed(long before, long size)
 {
-	long want = kt_checks_itself() ? size / 4 : size - size / 12, after = 0;
+	long want = kt_checks_itself() ? size / 4 : size - 512, after = 0;
 	int tries;
 
 	for (tries = 0; tries < 10 && after - before <= want; tries++) {
